@@ -1,0 +1,142 @@
+"""The control link downwards: what the coordinator says to an agent."""
+
+from dataclasses import dataclass
+
+from protocol.names import (
+    AttemptId,
+    ClusterId,
+    Decision,
+    Epoch,
+    Incarnation,
+    Member,
+    NetworkName,
+    Term,
+    Timing,
+    Verify,
+    View,
+    VmName,
+    VmSpec,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The speaker leads `cluster` in `term`.
+
+    A node of no cluster that is welcomed belongs to it from then on.
+    """
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """The coordinator will not have this node as it is; the sentence says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeView:
+    cluster: ClusterId
+    term: Term
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Are you still mine? A leader without answers from a quorum for one lease resigns."""
+
+    cluster: ClusterId
+    term: Term
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartVm:
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    vm: VmName
+    epoch: Epoch
+    spec: VmSpec
+
+
+@dataclass(frozen=True, slots=True)
+class StopVm:
+    """Stop what runs of `vm` under `epoch` or an older one, and answer VmStopped even if nothing
+    does.
+    """
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    vm: VmName
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """To the target: S3, then wait for the source, which shows `token`."""
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    attempt: AttemptId
+    vm: VmName
+    epoch: Epoch
+    spec: VmSpec
+    source: Member
+    token: str
+    verify: Verify
+
+
+@dataclass(frozen=True, slots=True)
+class Migrate:
+    """To the source: S4 on. `networks` is the order in which to try them."""
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    attempt: AttemptId
+    vm: VmName
+    epoch: Epoch
+    target: Member
+    networks: tuple[NetworkName, ...]
+    token: str
+    verify: Verify
+    policy: str
+    streams: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """To the source: end the attempt alone if you have not consented; the store decides
+    otherwise.
+    """
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    attempt: AttemptId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The attempt's row says so.
+
+    `epoch` is the VM's from now on, on the source (aborted) or target (committed).
+    """
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    attempt: AttemptId
+    vm: VmName
+    epoch: Epoch
+    decision: Decision
+    reason: str
