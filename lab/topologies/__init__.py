@@ -1,0 +1,1 @@
+"""The topologies that come with hvlab, one YAML file each."""
