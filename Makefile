@@ -1,0 +1,76 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Which Python makes the environment: `make PYTHON=/path/to/python setup` overrides the search.
+PYTHON ?=
+INSTALLED := .venv/.installed
+PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check --no-input
+
+.PHONY: help setup demo test check sim bench clean
+
+help: ## show this list
+	@echo "hvlab: a failover cluster with live migration. Words to make:"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s%s\n", $$1, $$2}' Makefile
+
+setup: $(INSTALLED) ## make .venv from the lock; install what system-packages.txt lists
+	@names=$$(sed 's/#.*//' system-packages.txt | xargs); missing=; \
+	if [ -z "$$names" ]; then echo "setup: no system packages are needed"; exit 0; fi; \
+	for name in $$names; do \
+		dpkg-query -W -f '$${Status}' "$$name" 2>/dev/null | grep -q 'ok installed' \
+			|| missing="$$missing $$name"; \
+	done; \
+	if [ -z "$$missing" ]; then echo "setup: the system packages are there: $$names"; \
+	elif [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
+		echo "setup: installing system packages:$$missing"; \
+		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y $$missing; \
+	else echo "setup: some tests need these system packages, please install them:$$missing"; fi
+
+demo: $(INSTALLED) ## watch a running virtual machine move between two real processes
+	@.venv/bin/hvlab demo
+
+test: $(INSTALLED) ## run all tests
+	@echo "test: running all tests, two at a time"
+	@.venv/bin/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder tests
+
+check: $(INSTALLED) ## lint, format, types, and the rules of the repository
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/python -m pytest -q --durations=0 --durations-min=1 tests/test_rules.py
+
+sim: $(INSTALLED) ## play 1000 seeds of the simulated cluster and check its promises
+	@.venv/bin/hvlab sim --seeds 1000
+
+bench: $(INSTALLED) ## measure migrations against a bare send/recv loop
+	@.venv/bin/python -m lab.bench
+
+clean: ## remove .venv and all that tools have left
+	@echo "clean: removing .venv, caches and build products"
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A name on the PATH proves nothing (version switchers leave stubs), so each candidate must run.
+$(INSTALLED): requirements.lock pyproject.toml
+	@if ! .venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		old=; bare=; \
+		for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+			"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+				|| { old="$$old $$python"; continue; }; \
+			"$$python" -c 'import ensurepip, venv' 2>/dev/null && break; \
+			bare=$$("$$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])'); python=; \
+		done; \
+		if ! "$$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			if [ -n "$$bare" ]; then \
+				echo "setup: $$bare cannot make virtual environments; on Debian: apt-get install $$bare-venv" >&2; \
+			else \
+				echo "setup: hvlab needs Python 3.11 or newer, and none of these is:$$old" >&2; \
+			fi; exit 1; \
+		fi; \
+		echo "setup: making .venv with $$("$$python" -V)"; \
+		"$$python" -m venv --clear .venv; \
+	fi
+	@echo "setup: installing the packages of requirements.lock into .venv (once, about a minute)"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
