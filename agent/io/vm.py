@@ -1,0 +1,208 @@
+"""One VM on this node: its guest runs in a worker process, or in none when it is idle."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+
+from agent.holds import may_run
+from agent.io.control import ControlBlock, LeasePage, WorkerState
+from agent.io.memory import VmMemory
+from agent.io.tracker import MAP, DirtyTracker, IdleTracker, KernelTracker, MapTracker, MarkMap
+from agent.io.warm import WarmParent
+from agent.io.worker import EXIT_DONE, WorkerOrder
+from protocol.errors import NotReady
+from protocol.names import Epoch, Hold
+
+Died = Callable[[str], None]
+"""Hears, as a sentence, that a worker ended that nobody had told to."""
+
+
+class WorkerDied(NotReady):
+    """The worker that was to do something has ended."""
+
+
+class VmWorker:
+    """The agent's handle on one VM's guest.
+
+    An idle guest needs no process once its memory is filled: this object then stands for it.
+    """
+
+    def __init__(
+        self, warm: WarmParent, memory: VmMemory, lease: LeasePage, order: WorkerOrder, died: Died
+    ) -> None:
+        self.memory = memory
+        self.order = order
+        self.pid: int | None = None
+        self.holds = Hold.NONE
+        self._epoch = Epoch(0)
+        self._warm = warm
+        self._lease = lease
+        self._died = died
+        self._idle = order.spec.workload.name == "idle"
+        self._control = ControlBlock.create("vm")
+        marked = order.tracker == MAP and not self._idle
+        self._marks = MarkMap.create("vm", memory.pages) if marked else None
+        self._command_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._reply_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self._sequence = 0
+        self._ended: str | None = None
+        self._ordered_to_end = False
+
+    @classmethod
+    async def spawn(
+        cls,
+        warm: WarmParent,
+        memory: VmMemory,
+        lease: LeasePage,
+        order: WorkerOrder,
+        *,
+        epoch: Epoch,
+        holds: Hold = Hold.NONE,
+        died: Died,
+    ) -> "VmWorker":
+        """A worker that has begun to fill or to map the memory; await `ready` before anything."""
+        worker = cls(warm, memory, lease, order, died)
+        worker.set_holds(holds, epoch)
+        worker._loop.add_reader(worker._reply_fd, worker._heard)
+        if worker._idle and not order.boot:
+            worker._ended = "is not needed"
+            return worker
+        try:
+            worker.pid = await warm.spawn(order, worker._fds(), worker._exited)
+        except BaseException:
+            worker._close()
+            raise
+        return worker
+
+    def _fds(self) -> list[int]:
+        fds = [self.memory.fd, self._control.fd, self._lease.fd, self._command_fd, self._reply_fd]
+        return [*fds, self._marks.fd] if self._marks else fds
+
+    @property
+    def steps(self) -> int:
+        return self._control.steps
+
+    @property
+    def bytes_written(self) -> int:
+        return self._control.bytes_written
+
+    @property
+    def filled_bytes(self) -> int:
+        return self._control.filled_bytes
+
+    @property
+    def beat_ns(self) -> int:
+        """CLOCK_BOOTTIME of the worker's last boundary; 0 without a worker."""
+        return self._control.beat_ns
+
+    @property
+    def changed_ns(self) -> int:
+        """CLOCK_BOOTTIME of the guest's last pause or resume, by its worker's own clock."""
+        return self._control.changed_ns
+
+    @property
+    def epoch(self) -> Epoch:
+        """Under which epoch the guest runs, or was last told to."""
+        return self._epoch if self._idle else self._control.epoch
+
+    @property
+    def state(self) -> WorkerState:
+        if not self._idle:
+            return WorkerState.ENDED if self._ended else self._control.reply.state
+        if self._ended is None:
+            return WorkerState.FILLING
+        now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        runs = may_run(self.holds, self._lease.end_s, now_s)
+        return WorkerState.RUNNING if runs else WorkerState.PAUSED
+
+    def set_holds(self, holds: Hold, epoch: Epoch | None = None) -> None:
+        """All that holds the guest from now on; it obeys within its next boundary."""
+        self.holds = holds
+        if epoch is not None:
+            self._epoch = epoch
+        if self._command_fd >= 0:
+            self._sequence = self._control.order(holds, self._epoch)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the worker look at once, which is worth it when the lease has begun again."""
+        if self._ended is None:
+            os.eventfd_write(self._command_fd, 1)
+
+    async def ready(self) -> None:
+        """The memory is filled and tracked, and the guest obeys."""
+        await self._until(lambda: self._control.reply.sequence > 0)
+
+    async def paused(self) -> None:
+        """The guest has obeyed the last `set_holds` and stands still."""
+        await self._until(lambda: self._is(WorkerState.PAUSED))
+
+    async def resumed(self) -> None:
+        """The guest has obeyed the last `set_holds` and runs."""
+        await self._until(lambda: self._is(WorkerState.RUNNING))
+
+    def tracker(self) -> DirtyTracker:
+        """What finds the pages that the guest writes; once it is `ready`."""
+        if self._idle:
+            return IdleTracker()
+        if self._marks is not None:
+            return MapTracker(self._marks)
+        assert self.pid is not None
+        assert self._control.address, "the worker is not ready"
+        return KernelTracker(self.pid, self._control.address, self.memory.pages)
+
+    def destroy(self) -> None:
+        """End the worker; the memory stays the caller's."""
+        self._ordered_to_end = True
+        if self._ended is None and self.pid is not None:
+            self._warm.kill(self.pid)
+
+    async def destroyed(self) -> None:
+        """The worker ended, by itself or by `destroy`, and nothing of it is left."""
+        while self._ended is None:
+            await self._next_news()
+        self._close()
+
+    def _is(self, state: WorkerState) -> bool:
+        reply = self._control.reply
+        return reply.sequence == self._sequence and reply.state is state
+
+    async def _until(self, done: Callable[[], bool]) -> None:
+        while True:
+            if self._ended is not None and self._idle:
+                return
+            if self._ended is not None:
+                raise WorkerDied(f"The VM's worker {self.pid} {self._ended}.")
+            if done():
+                return
+            await self._next_news()
+
+    async def _next_news(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+    def _heard(self) -> None:
+        os.eventfd_read(self._reply_fd)
+        self._news.set()
+
+    def _exited(self, how: str, status: int | None) -> None:
+        filled = self._idle and status == EXIT_DONE
+        said = "" if filled else self._control.reason
+        self._ended = f"{how}: {said.rstrip('.')}" if said else how
+        self._news.set()
+        if not filled and not self._ordered_to_end:
+            self._died(f"The VM's worker {self.pid} {self._ended}.")
+
+    def _close(self) -> None:
+        if self._command_fd < 0:
+            return
+        self._loop.remove_reader(self._reply_fd)
+        os.close(self._command_fd)
+        os.close(self._reply_fd)
+        self._command_fd = -1
+        self._control.close()
+        if self._marks:
+            self._marks.close()

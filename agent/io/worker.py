@@ -1,0 +1,177 @@
+"""The VM worker: the process in which one VM's guest runs, under the holds and lease of its agent.
+
+At every boundary it asks whether the guest may go on. It stops by itself when the lease ends, and
+exits when its agent is gone, whatever else happens to either of them.
+"""
+
+import math
+import os
+import select
+import time
+from dataclasses import dataclass
+
+from agent.guests import Guest, guest_of, rate_bytes_per_s
+from agent.holds import may_run
+from agent.io.control import Command, ControlBlock, LeasePage, WorkerState
+from agent.io.fill import filled
+from agent.io.memory import VmMemory
+from agent.io.tracker import KERNEL, MarkMap
+from agent.io.userfault import track_writes
+from protocol.errors import ClusterError
+from protocol.names import PAGE_BYTES, VmSpec
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_AGENT_GONE = 3
+
+_REST_MIN_S = 0.001
+_REST_MAX_S = 0.01
+"""How long a worker goes at most without a beat while nothing but time can set it going."""
+
+_DEBT_MAX_S = 0.02
+"""A guest that was kept from the processor makes up for at most this much time."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOrder:
+    """What a worker is to run, and how.
+
+    `boot` fills the memory and starts the guest anew; without it the guest goes on from its
+    registers, once they have come. `tracker` is `kernel` or `map`.
+    """
+
+    spec: VmSpec
+    boot: bool
+    tracker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a worker shares with its agent. `marks` only where guests mark the pages they write."""
+
+    memory: VmMemory
+    control: ControlBlock
+    lease: LeasePage
+    command_fd: int
+    reply_fd: int
+    agent_fd: int
+    marks: MarkMap | None
+
+
+class AgentGone(Exception):
+    """The pipe that only the agent holds open has ended."""
+
+
+class Worker:
+    """Runs one guest until its agent is gone or kills it."""
+
+    def __init__(self, order: WorkerOrder, shared: Shared) -> None:
+        self._order = order
+        self._shared = shared
+        self._control = shared.control
+        self._written_bytes = 0
+        self._uffd = -1
+        workload = order.spec.workload
+        marks = shared.marks.marks if shared.marks else None
+        self._guest: Guest = guest_of(workload, shared.memory.array, marks)
+        self._pages_per_s = rate_bytes_per_s(workload) / PAGE_BYTES
+        self._poll = select.poll()
+        self._poll.register(shared.command_fd, select.POLLIN)
+        self._poll.register(shared.agent_fd, select.POLLIN)
+
+    def run(self) -> int:
+        """The exit status of the worker's process."""
+        try:
+            if self._order.boot:
+                self._fill()
+            if self._order.spec.workload.name == "idle":
+                return self._end(EXIT_DONE, "The memory is filled, and an idle guest does no more.")
+            self._track()
+            while True:
+                command = self._stand()
+                self._go(command)
+        except AgentGone:
+            return EXIT_AGENT_GONE
+        except (ClusterError, OSError) as error:
+            return self._end(EXIT_FAILED, str(error))
+
+    def _fill(self) -> None:
+        spec = self._order.spec
+        for done_bytes in filled(self._shared.memory, spec.fill, spec.seed):
+            self._control.set_filled(done_bytes)
+            self._rest(0)
+        self._guest.boot(spec.seed)
+
+    def _track(self) -> None:
+        """Map every page before it is tracked, so that no first write waits for a page fault."""
+        memory = self._shared.memory
+        memory.populate(self._go_on_populating)
+        if self._order.tracker == KERNEL:
+            self._uffd = track_writes(memory.address, memory.memory_bytes)  # open until the end
+        self._control.set_address(memory.address)
+
+    def _go_on_populating(self, _done_bytes: int) -> bool:
+        self._rest(0)
+        return True
+
+    def _stand(self) -> Command:
+        """The guest stands still until it may run; the command under which it then does."""
+        answered = None
+        while True:
+            command, now_ns = self._control.command, _boottime_ns()
+            if may_run(command.holds, self._shared.lease.end_s, now_ns / 1e9):
+                return command
+            self._control.beat(self._guest.steps, self._written_bytes, now_ns)
+            if command.sequence != answered:
+                self._answer(command, WorkerState.PAUSED, now_ns)
+                answered = command.sequence
+            # A hold ends by a command, which wakes; a new lease does not.
+            self._rest(None if command.holds else _REST_MAX_S)
+
+    def _go(self, command: Command) -> None:
+        """The guest runs until it may not: a step, a boundary, a step."""
+        control, lease, guest = self._control, self._shared.lease, self._guest
+        answered, last_ns, owed_pages = None, _boottime_ns(), 1.0
+        while True:
+            now_ns = _boottime_ns()
+            if not may_run(command.holds, lease.end_s, now_ns / 1e9):
+                return
+            if command.sequence != answered:
+                self._answer(command, WorkerState.RUNNING, now_ns)
+                answered = command.sequence
+            owed_pages += (now_ns - last_ns) / 1e9 * self._pages_per_s
+            owed_pages = min(owed_pages, 1 + _DEBT_MAX_S * self._pages_per_s)
+            last_ns = now_ns
+            pages = guest.step(int(owed_pages))
+            owed_pages -= pages
+            self._written_bytes += pages * PAGE_BYTES
+            control.beat(guest.steps, self._written_bytes, now_ns)
+            self._rest(self._until_owed_s(owed_pages))
+            command = control.command
+
+    def _until_owed_s(self, owed_pages: float) -> float:
+        if owed_pages >= 1:
+            return 0.0
+        due_s = (1 - owed_pages) / self._pages_per_s
+        return min(max(due_s, _REST_MIN_S), _REST_MAX_S)
+
+    def _rest(self, longest_s: float | None) -> None:
+        """Wait for a command, at most so long; leave with the agent."""
+        timeout_ms = None if longest_s is None else math.ceil(longest_s * 1000)
+        for fd, _ in self._poll.poll(timeout_ms):
+            if fd == self._shared.agent_fd:
+                raise AgentGone
+            os.eventfd_read(fd)
+
+    def _answer(self, command: Command, state: WorkerState, now_ns: int) -> None:
+        self._control.answer(command.sequence, state, self._control.granted_epoch, now_ns)
+        os.eventfd_write(self._shared.reply_fd, 1)
+
+    def _end(self, status: int, reason: str) -> int:
+        self._control.set_reason(reason)
+        self._answer(self._control.command, WorkerState.ENDED, _boottime_ns())
+        return status
+
+
+def _boottime_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
