@@ -1,0 +1,81 @@
+"""One node of the cluster: `python -m agent --node NAME --state-dir DIR --network NET=ADDR ...`."""
+
+import argparse
+import ipaddress
+import logging
+import os
+import sys
+from pathlib import Path
+
+import structlog
+
+from protocol.errors import ClusterError
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m agent",
+        description="Be one node: keep VMs, beat, and obey a coordinator that a quorum follows.",
+        epilog="example: python -m agent --node node1 --state-dir /tmp/node1 "
+        "--network management=127.20.1.1 --coordinator 127.20.1.250:3343 --memory-bytes 4294967296",
+    )
+    parser.add_argument("--node", required=True, help="name of this node")
+    parser.add_argument("--state-dir", required=True, type=Path, help="folder of this node alone")
+    parser.add_argument(
+        "--network", action="append", required=True, metavar="NAME=ADDR", help="one for each NIC"
+    )
+    parser.add_argument(
+        "--coordinator",
+        action="append",
+        required=True,
+        metavar="ADDR:PORT",
+        help="where a coordinator listens, in the order to try; repeat for each network",
+    )
+    parser.add_argument("--heartbeat-port", type=int, default=3343, help="UDP (3343; 0: any)")
+    parser.add_argument("--migration-port", type=int, default=6600, help="TCP (6600; 0: any)")
+    parser.add_argument("--memory-bytes", type=int, required=True, help="what VMs may use together")
+    parser.add_argument(
+        "--tracker", choices=("auto", "kernel", "map"), default="auto", help="of dirty pages"
+    )
+    parser.add_argument("--ready-fd", type=int, help="where to say that the node is ready")
+    chosen = parser.parse_args()
+    try:
+        chosen.addresses = dict(_pair(text, "=") for text in chosen.network)
+        coordinators = [_pair(text, ":") for text in chosen.coordinator]
+        chosen.coordinators = [(host, int(port)) for host, port in coordinators]
+        for address in (*chosen.addresses.values(), *(host for host, _ in chosen.coordinators)):
+            ipaddress.ip_address(address)
+    except ValueError as error:
+        parser.error(str(error))
+    return chosen
+
+
+def _pair(text: str, mark: str) -> tuple[str, str]:
+    left, found, right = text.rpartition(mark) if mark == ":" else text.partition(mark)
+    if not (left and found and right):
+        raise ValueError(f"{text!r} lacks its {mark!r}: NAME=ADDR and ADDR:PORT are wanted")
+    return left, right
+
+
+def main() -> int:
+    chosen = options()
+    structlog.configure(
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+    os.umask(0o077)
+    # Read by numpy when it is imported: an agent hashes and copies, it multiplies no matrices, and
+    # idle threads of a linear algebra library cost memory in each of a lab's nodes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from agent.io.program import run
+
+    try:
+        run(chosen)
+    except (ClusterError, ValueError) as error:
+        sys.stderr.write(f"agent {chosen.node}: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

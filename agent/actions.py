@@ -1,0 +1,264 @@
+"""What an agent's core wants done. Orders; they are carried out in the order in which they are
+returned.
+"""
+
+from dataclasses import dataclass
+
+from protocol.messages import FromAgent, HeartbeatMessage, MigrationMessage
+from protocol.names import (
+    AttemptId,
+    ClusterId,
+    Epoch,
+    Hold,
+    Incarnation,
+    Member,
+    NetworkName,
+    NodeName,
+    Term,
+    Timing,
+    Verify,
+    ViewNumber,
+    VmName,
+    VmSpec,
+    VoteConfig,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRecord:
+    """What a node keeps on its own disk: where it belongs, and the newest authority it has seen."""
+
+    cluster: ClusterId | None = None
+    highest_term: Term = Term(0)
+    view: ViewNumber = ViewNumber(0)
+    votes: VoteConfig | None = None
+    timing: Timing = Timing()
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Have `record` on disk (fsynced) before any later action is begun."""
+
+    record: NodeRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Say it to the coordinator, if the link stands; otherwise it is lost, and the core knows
+    (LinkDown).
+    """
+
+    message: FromAgent
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLink:
+    """Hang up on the coordinator; the edge connects again, to the next address."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendBeat:
+    """One datagram to `address` (a node's on `network`), port as in its endpoint."""
+
+    network: NetworkName
+    address: str
+    port: int
+    message: HeartbeatMessage
+
+
+@dataclass(frozen=True, slots=True)
+class SetLease:
+    """All workers may run guests until `end_s` on CLOCK_BOOTTIME. Never goes back, except to 0:
+    none.
+    """
+
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CreateVm:
+    """Make memory, fill it, start a worker with `holds`. Ends in VmCreated or VmFailed."""
+
+    vm: VmName
+    epoch: Epoch
+    spec: VmSpec
+    holds: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class SetHolds:
+    """Ends in GuestPaused when the first hold comes, GuestResumed when the last goes (once the
+    lease lasts, too).
+    """
+
+    vm: VmName
+    epoch: Epoch
+    holds: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyVm:
+    """End the worker, give the memory back. Ends in VmDestroyed."""
+
+    vm: VmName
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveGuests:
+    """Look at every guest; each look is a GuestObserved, given before this action counts as
+    carried out.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """S4: try `networks` in order until all streams to `target` stand.
+
+    Ends in Connected or PeerLost.
+    """
+
+    cluster: ClusterId
+    attempt: AttemptId
+    vm: VmName
+    epoch: Epoch
+    source_incarnation: Incarnation
+    target: Member
+    networks: tuple[NetworkName, ...]
+    token: str
+    streams: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendRound:
+    """Protect, then send what was written since (round 0: all pages).
+
+    Ends in RoundSent or PeerLost.
+    """
+
+    attempt: AttemptId
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendLastPages:
+    """S9, guest paused: what is left, then the digest if `verify` asks for it.
+
+    Ends in LastPagesSent or PeerLost.
+    """
+
+    attempt: AttemptId
+    round: int
+    verify: Verify
+
+
+@dataclass(frozen=True, slots=True)
+class SayToPeer:
+    """Say it to the other end of the attempt on stream 0."""
+
+    attempt: AttemptId
+    message: MigrationMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """S3 on the target: populate memory, start a worker with the attempt's hold, expect the
+    source with `token`.
+    """
+
+    cluster: ClusterId
+    attempt: AttemptId
+    vm: VmName
+    epoch: Epoch
+    spec: VmSpec
+    source_incarnation: Incarnation
+    target_incarnation: Incarnation
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class DigestMemory:
+    """Take the digest of the target's pages. Ends in MemoryDigested."""
+
+    attempt: AttemptId
+    verify: Verify
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStorage:
+    """S10 on the target. Ends in StorageDone or StorageFailed."""
+
+    attempt: AttemptId
+    vm: VmName
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStorage:
+    """Close the VM's disks that were opened for `attempt`, or that it no longer owns."""
+
+    vm: VmName
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAttempt:
+    """Close the attempt's connections and forget it.
+
+    On a target that gave up, DestroyVm follows.
+    """
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """S13: let clients find the VM here."""
+
+    vm: VmName
+    epoch: Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoin:
+    """This incarnation is out: destroy every VM, close every attempt, begin anew as a new
+    incarnation.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line for the agent's log: the core's story, at the moment it happens."""
+
+    level: str
+    text: str
+    vm: VmName | None = None
+    node: NodeName | None = None
+
+
+Action = (
+    Persist
+    | Tell
+    | CloseLink
+    | SendBeat
+    | SetLease
+    | CreateVm
+    | SetHolds
+    | DestroyVm
+    | ObserveGuests
+    | Connect
+    | SendRound
+    | SendLastPages
+    | SayToPeer
+    | Reserve
+    | DigestMemory
+    | OpenStorage
+    | CloseStorage
+    | CloseAttempt
+    | Announce
+    | Rejoin
+    | Note
+)

@@ -1,0 +1,65 @@
+"""All that an agent can be told. Read once, in __main__, then handed down."""
+
+from dataclasses import dataclass
+
+from protocol.names import PAGE_BYTES, Endpoint, NodeName
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a migration may try, and how long its guest may wait."""
+
+    rounds_max: int = 10
+    """2008 R2 makes at most ten passes over a guest's memory and then stops it anyway."""
+
+    blackout_max_s: float = 0.05
+    """Pre-copy ends early when what is left travels in this time: shorter copies more, longer
+    pauses longer.
+    """
+
+    switch_max_s: float = 30.0
+    """From the pause to the consent. After it the source gives up and its guest runs on, so allow
+    for a full verification of the largest VM.
+    """
+
+    listen_max_s: float = 60.0
+    """How long a target that has reserved memory waits for its source to connect."""
+
+    def __post_init__(self) -> None:
+        if self.rounds_max < 1:
+            raise ValueError(
+                f"rounds_max is {self.rounds_max}; a migration makes at least one round."
+            )
+        for name in ("blackout_max_s", "switch_max_s", "listen_max_s"):
+            if getattr(self, name) <= 0:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; it must be more than 0 seconds."
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """What makes this agent the node that it is; the cluster's own clocks come with `Welcome`."""
+
+    node: NodeName
+    endpoint: Endpoint
+    """Where peers and sources reach this node; its networks are those that heartbeats use."""
+
+    memory_bytes: int
+    """What VMs of this node may use together."""
+
+    tracker: str = "software"
+    """How this machine finds dirty pages, for reports."""
+
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        if not self.node:
+            raise ValueError("An agent needs the name of its node.")
+        if not self.endpoint.addresses:
+            raise ValueError(f"Node {self.node} has no address on any network.")
+        if self.memory_bytes < PAGE_BYTES:
+            raise ValueError(
+                f"Node {self.node} has {self.memory_bytes} bytes for VMs; "
+                f"it needs at least a page, {PAGE_BYTES}."
+            )

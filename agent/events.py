@@ -1,0 +1,222 @@
+"""What can happen to an agent. Facts, in the past tense; `Tick` is the time that
+`AgentCore.wake_at` asked for.
+"""
+
+from dataclasses import dataclass
+
+from protocol.messages import HeartbeatMessage, MigrationMessage, RoundRecord, ToAgent
+from protocol.names import AttemptId, NetworkName, VmName
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Awoke:
+    """The process could not run for a while, whose length it does not know: look at the lease
+    before all else.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The control link to a coordinator stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The control link is gone; whatever was said last may or may not have arrived."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The coordinator said `message`."""
+
+    message: ToAgent
+
+
+@dataclass(frozen=True, slots=True)
+class BeatReceived:
+    """A heartbeat or an answer came in on `network`."""
+
+    network: NetworkName
+    message: HeartbeatMessage
+
+
+# ---- VMs
+
+
+@dataclass(frozen=True, slots=True)
+class VmCreated:
+    """Memory is there and filled, the worker waits with the holds it was created with."""
+
+    vm: VmName
+
+
+@dataclass(frozen=True, slots=True)
+class VmFailed:
+    """The VM could not be created, or its worker ended by itself. Nothing of it is left."""
+
+    vm: VmName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuestPaused:
+    """The guest stopped at an instruction boundary after `steps` steps; `pause_s` after it was
+    asked to.
+    """
+
+    vm: VmName
+    steps: int
+    pause_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GuestResumed:
+    """The guest has made its first step again, `resume_s` after its last hold went."""
+
+    vm: VmName
+    resume_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class VmDestroyed:
+    """Worker and memory are gone."""
+
+    vm: VmName
+
+
+@dataclass(frozen=True, slots=True)
+class GuestObserved:
+    """A look at a guest that runs or waits, for reports."""
+
+    vm: VmName
+    running: bool
+    steps: int
+    dirty_bytes_per_s: float
+
+
+# ---- Migration, source
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """All streams to the target stand on `network`, and the target has greeted on each."""
+
+    attempt: AttemptId
+    network: NetworkName
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSent:
+    """A pass is on its way: all its pages were handed to the network."""
+
+    attempt: AttemptId
+    record: RoundRecord
+
+
+@dataclass(frozen=True, slots=True)
+class LastPagesSent:
+    """S9 is on its way: the last pages and the memory's digest (empty when not verified), guest
+    paused.
+    """
+
+    attempt: AttemptId
+    record: RoundRecord
+    digest: bytes
+    verify_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSaid:
+    """The other end of a migration said `message` on stream 0."""
+
+    attempt: AttemptId
+    message: MigrationMessage
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """The connection to the other end could not be made on any network, or broke."""
+
+    attempt: AttemptId
+    reason: str
+
+
+# ---- Migration, target
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveDone:
+    """S3: memory is populated and a worker waits, paused by the attempt's hold."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveFailed:
+    """S3 could not be done; nothing of it is left."""
+
+    attempt: AttemptId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConnected:
+    """All streams of the source stand; each showed the attempt's token."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class RoundLanded:
+    """All pages of `round` are in memory, on all streams."""
+
+    attempt: AttemptId
+    round: int
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryDigested:
+    """The digest of the target's own pages."""
+
+    attempt: AttemptId
+    digest: bytes
+    verify_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StorageDone:
+    """S10: the VM's disks are open here."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class StorageFailed:
+    """S10: the VM's disks could not be opened here."""
+
+    attempt: AttemptId
+    reason: str
+
+
+VmEvent = VmCreated | VmFailed | GuestPaused | GuestResumed | VmDestroyed | GuestObserved
+SourceEvent = Connected | RoundSent | LastPagesSent | PeerSaid | PeerLost
+TargetEvent = (
+    ReserveDone
+    | ReserveFailed
+    | SourceConnected
+    | RoundLanded
+    | MemoryDigested
+    | StorageDone
+    | StorageFailed
+    | PeerSaid
+    | PeerLost
+)
+Event = Tick | Awoke | LinkUp | LinkDown | Told | BeatReceived | VmEvent | SourceEvent | TargetEvent

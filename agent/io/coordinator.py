@@ -1,0 +1,103 @@
+"""The control link: one connection to a coordinator, over the next network when this one fails."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Sequence
+from typing import get_args
+
+import structlog
+
+from agent.events import Event, LinkDown, LinkUp, Told
+from protocol.errors import PeerUnreachable, ProtocolError
+from protocol.io.link import Link, open_link
+from protocol.messages import FromAgent, ToAgent
+
+AGAIN_AFTER_S = 0.2
+AGAIN_AFTER_MAX_S = 1.0
+CONNECT_WITHIN_S = 2.0
+UNSENT_MAX = 1000
+
+
+class ControlLink:
+    """Keeps connecting, says what the core wants said, and tells it what the coordinator says."""
+
+    def __init__(
+        self, addresses: Sequence[tuple[str, str, int]], feed: Callable[[Event], None]
+    ) -> None:
+        """`addresses`: own address on the network, the coordinator's there, its port."""
+        self._addresses = addresses
+        self._feed = feed
+        self._log = structlog.get_logger(part="control-link")
+        self._outbox: asyncio.Queue[FromAgent | None] | None = None
+
+    async def run(self) -> None:
+        """Connect for ever, from address to address; ends only by being cancelled."""
+        pause_s = AGAIN_AFTER_S
+        for local, host, port in itertools.cycle(self._addresses):
+            try:
+                link = await open_link(
+                    host, port, local_addr=local, timeout_s=CONNECT_WITHIN_S, peer="coordinator"
+                )
+            except PeerUnreachable as error:
+                self._log.debug("unreachable", address=f"{host}:{port}", reason=str(error))
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, AGAIN_AFTER_MAX_S)
+                continue
+            pause_s = AGAIN_AFTER_S
+            reason = await self._talk(link)
+            self._log.info("link-down", address=f"{host}:{port}", reason=reason)
+            self._feed(LinkDown(reason))
+            await asyncio.sleep(pause_s)
+
+    def tell(self, message: FromAgent) -> None:
+        """Say it if the link stands; the core hears of a link that goes."""
+        if self._outbox is None:
+            return
+        if self._outbox.qsize() >= UNSENT_MAX:
+            self.hang_up()
+        else:
+            self._outbox.put_nowait(message)
+
+    def hang_up(self) -> None:
+        if self._outbox is not None:
+            self._outbox.put_nowait(None)
+
+    async def _talk(self, link: Link) -> str:
+        """Until the link ends; says why it did."""
+        outbox: asyncio.Queue[FromAgent | None] = asyncio.Queue()
+        self._outbox = outbox
+        try:
+            self._log.info("link-up", address=link.peer)
+            self._feed(LinkUp())
+            hearing = asyncio.create_task(self._hear(link))
+            saying = asyncio.create_task(self._say(link, outbox))
+            try:
+                done, _ = await asyncio.wait({hearing, saying}, return_when=asyncio.FIRST_COMPLETED)
+                return next(iter(done)).result()
+            finally:
+                for task in (hearing, saying):
+                    task.cancel()
+                await asyncio.gather(hearing, saying, return_exceptions=True)
+        finally:
+            self._outbox = None
+            await link.close()
+
+    async def _hear(self, link: Link) -> str:
+        try:
+            async for message in link:
+                if not isinstance(message, get_args(ToAgent)):
+                    return (
+                        f"the coordinator said {type(message).__name__}, which is not for an agent"
+                    )
+                self._feed(Told(message))
+        except (PeerUnreachable, ProtocolError) as error:
+            return str(error)
+        return "the coordinator closed the link"
+
+    async def _say(self, link: Link, outbox: asyncio.Queue[FromAgent | None]) -> str:
+        try:
+            while (message := await outbox.get()) is not None:
+                await link.send(message)
+        except PeerUnreachable as error:
+            return str(error)
+        return "this node hung up"

@@ -1,0 +1,255 @@
+"""Carries out what the agent's core wants, and tells it what happens. Decides nothing."""
+
+import asyncio
+import uuid
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+
+from agent import actions
+from agent.actions import Action
+from agent.config import AgentConfig
+from agent.core import AgentCore
+from agent.events import BeatReceived, Event, Tick
+from agent.io.beats import Beats
+from agent.io.control import LeasePage
+from agent.io.coordinator import ControlLink
+from agent.io.incoming import Target
+from agent.io.outgoing import Source
+from agent.io.record import StateFolder
+from agent.io.storage import Storage
+from agent.io.vms import Vms, boottime
+from agent.io.warm import WarmParent
+from protocol.names import AttemptId, Incarnation, NetworkName, VmName
+
+
+class Driver:
+    """One agent process. `prepare` takes the ports, `run` lives until it is told to stop.
+
+    All state changes happen in `_feed`, on the event loop, one event at a time. A broken promise of
+    the core (AssertionError) ends the program, and its guests with it: that is the safe way out.
+    """
+
+    def __init__(
+        self,
+        state: StateFolder,
+        warm: WarmParent,
+        tracker: str,
+        addresses: dict[NetworkName, str],
+        coordinators: Sequence[tuple[str, str, int]],
+    ) -> None:
+        self._state = state
+        self._log = structlog.get_logger(part="agent")
+        self._group = asyncio.TaskGroup()
+        self._addresses = addresses
+        self._lease = LeasePage.create()
+        self._storage = Storage(state.path / "vms")
+        self._vms = Vms(warm, self._lease, tracker, self._feed, self._spawn)
+        self._source = Source(self._vms, addresses, self._feed, self._spawn)
+        self._target = Target(self._vms, self._storage, self._feed, self._spawn)
+        self._beats = Beats(lambda network, said: self._feed(BeatReceived(network, said)))
+        self._link = ControlLink(coordinators, self._feed)
+        self._core: AgentCore | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_s = float("inf")
+        self._closing: dict[VmName, list[asyncio.Task[None]]] = {}
+        self._vm_of: dict[AttemptId, VmName] = {}
+        self._fault: asyncio.Future[None] | None = None
+
+    async def listen(self, heartbeat_port: int, migration_port: int) -> tuple[int, int]:
+        """Take the ports on all networks; returns which they are. `Refused` if one is in use."""
+        await self._beats.listen(self._addresses, heartbeat_port)
+        self._target.listen(self._addresses, migration_port)
+        return self._beats.port, self._target.port
+
+    async def run(self, config: AgentConfig, stop: asyncio.Event) -> None:
+        """Be the node that `config` says, until `stop` is set or something breaks."""
+        self._fault = asyncio.get_running_loop().create_future()
+        try:
+            async with self._group:
+                self._begin(config)
+                lasting = [
+                    self._group.create_task(self._target.accept()),
+                    self._group.create_task(self._link.run()),
+                ]
+                waiting = self._group.create_task(self._until(stop))
+                await asyncio.wait({waiting, self._fault}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (*lasting, waiting):
+                    task.cancel()
+                await self._end_all()
+                if self._fault.done():
+                    self._fault.result()
+        finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._beats.close()
+            self._lease.close()
+
+    async def _until(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+
+    # ---- events
+
+    def _begin(self, config: AgentConfig) -> None:
+        incarnation = Incarnation(f"{config.node}-{uuid.uuid4().hex}")
+        self._core = AgentCore(config, self._state.load(), incarnation, boottime())
+        self._log = structlog.get_logger(part="agent", incarnation=incarnation[-6:])
+        self._log.info("incarnation-begun", full=incarnation)
+        self._set_alarm()
+
+    def _feed(self, event: Event) -> None:
+        """The one door. After a fault, or between two incarnations, nobody is there to hear."""
+        if self._core is None:
+            return
+        try:
+            self._perform(self._core.handle(event, boottime()))
+            self._set_alarm()
+        except Exception as fault:
+            self._core = None
+            if self._fault is not None and not self._fault.done():
+                self._fault.set_exception(fault)
+
+    def _set_alarm(self) -> None:
+        if self._core is None:
+            return
+        wake_s = self._core.wake_at()
+        if wake_s == self._alarm_s:
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._alarm_s = wake_s
+        if wake_s != float("inf"):
+            left_s = max(0.0, wake_s - boottime())
+            self._alarm = asyncio.get_running_loop().call_later(left_s, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm, self._alarm_s = None, float("inf")
+        if self._core is not None and boottime() >= self._core.wake_at():
+            self._feed(Tick())
+        else:
+            self._set_alarm()  # timers of the loop may ring a little early
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._group.create_task(work)
+
+    # ---- actions
+
+    def _perform(self, wanted: Sequence[Action]) -> None:
+        for action in wanted:
+            self._do(action)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case actions.SendBeat(network, address, port, message):
+                self._beats.send(network, address, port, message)
+            case actions.SetLease(end_s):
+                lapsed = self._lease.end_s <= boottime()
+                self._lease.end_s = end_s
+                if lapsed and end_s > 0:
+                    self._vms.wake_all()
+            case actions.Tell(message):
+                self._link.tell(message)
+            case actions.Persist(record):
+                # On the loop and not beside it: what follows must not begin before this is on
+                # disk, and terms and views change seldom.
+                self._state.keep(record)
+            case actions.CloseLink(reason):
+                self._log.info("hang-up", reason=reason)
+                self._link.hang_up()
+            case actions.Note(level, text, vm, node):
+                where = {"vm": vm, "node": node}
+                self._log.log(_LEVELS[level], text, **{k: v for k, v in where.items() if v})
+            case actions.Rejoin(reason):
+                self._log.warning("incarnation-over", reason=reason)
+                self._lease.end_s = 0.0
+                self._spawn(self._rejoin())
+            case _:
+                self._do_with_vm(action)
+
+    def _do_with_vm(self, action: Action) -> None:
+        match action:
+            case actions.CreateVm(vm, epoch, spec, holds):
+                self._vms.create(vm, epoch, spec, holds)
+            case actions.SetHolds(vm, epoch, holds):
+                self._vms.set_holds(vm, epoch, holds)
+            case actions.DestroyVm(vm):
+                self._target.close_storage(vm)
+                self._spawn(self._destroy(vm, self._closing.pop(vm, [])))
+            case actions.ObserveGuests():
+                for seen in list(self._vms.observe()):
+                    self._feed(seen)
+            case actions.Announce(vm, epoch):
+                self._log.info("announce", vm=vm, epoch=epoch)
+            case _:
+                self._do_with_attempt(action)
+
+    def _do_with_attempt(self, action: Action) -> None:
+        match action:
+            case actions.Reserve():
+                self._vm_of[action.attempt] = action.vm
+                self._target.reserve(action)
+            case actions.Connect():
+                self._vm_of[action.attempt] = action.vm
+                self._source.connect(action)
+            case actions.SendRound():
+                self._source.send_round(action)
+            case actions.SendLastPages():
+                self._source.send_last_pages(action)
+            case actions.SayToPeer(attempt, message):
+                for side in (self._source, self._target):
+                    if side.has(attempt):
+                        side.say(attempt, message)
+            case actions.DigestMemory():
+                self._target.digest(action)
+            case actions.OpenStorage():
+                self._target.open_storage(action)
+            case actions.CloseStorage(vm):
+                self._target.close_storage(vm)
+            case actions.CloseAttempt(attempt):
+                self._close(attempt)
+            case _:
+                raise AssertionError(f"nobody carries out {type(action).__name__}")
+
+    def _close(self, attempt: AttemptId) -> None:
+        """End its streams; a VM that goes next keeps its memory until they have ended."""
+        vm = self._vm_of.pop(attempt, None)
+        for side in (self._source, self._target):
+            closing = side.close(attempt)
+            if closing is not None and vm is not None:
+                self._closing.setdefault(vm, []).append(closing)
+                closing.add_done_callback(partial(self._closed, vm))
+
+    def _closed(self, vm: VmName, task: asyncio.Task[None]) -> None:
+        left = [other for other in self._closing.get(vm, []) if other is not task]
+        if left:
+            self._closing[vm] = left
+        else:
+            self._closing.pop(vm, None)
+
+    async def _destroy(self, vm: VmName, closing: list[asyncio.Task[None]]) -> None:
+        await asyncio.gather(*closing, return_exceptions=True)
+        await self._vms.destroy(vm)
+
+    # ---- ends
+
+    async def _end_all(self) -> None:
+        self._core = None
+        self._lease.end_s = 0.0
+        await self._source.close_all()
+        await self._target.close_all()
+        await self._vms.end_all()
+
+    async def _rejoin(self) -> None:
+        """This incarnation is out: nothing of it is left when the next one begins."""
+        assert self._core is not None or self._fault is not None
+        config = self._core.config if self._core is not None else None
+        await self._end_all()
+        if config is not None:
+            self._begin(config)
+            self._link.hang_up()
+
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}

@@ -1,0 +1,205 @@
+"""The VMs of this node: their memory, their workers, and what is seen of them."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.events import (
+    Event,
+    GuestObserved,
+    GuestPaused,
+    GuestResumed,
+    VmCreated,
+    VmDestroyed,
+    VmFailed,
+)
+from agent.io.control import LeasePage, WorkerState
+from agent.io.memory import VmMemory
+from agent.io.vm import VmWorker, WorkerDied
+from agent.io.warm import WarmParent
+from agent.io.worker import WorkerOrder
+from protocol.errors import ClusterError
+from protocol.names import Epoch, Hold, VmName, VmSpec
+
+
+def boottime() -> float:
+    """Seconds since boot, suspended ones included: the clock of leases."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(slots=True)
+class Vm:
+    """One VM that is here, or on its way. `uses` keeps its memory while threads work on it."""
+
+    spec: VmSpec
+    memory: VmMemory | None = None
+    worker: VmWorker | None = None
+    holds: Hold = Hold.NONE
+    watching: asyncio.Task[None] | None = None
+    making: asyncio.Task[None] | None = None
+    uses: set[asyncio.Task[Any]] = field(default_factory=set)
+    seen_at_s: float = 0.0
+    seen_bytes: int = 0
+
+
+class Vms:
+    """Makes, holds, watches and ends VMs as the core wants it."""
+
+    def __init__(
+        self,
+        warm: WarmParent,
+        lease: LeasePage,
+        tracker: str,
+        feed: Callable[[Event], None],
+        spawn: Callable[..., asyncio.Task[None]],
+    ) -> None:
+        self._warm = warm
+        self._lease = lease
+        self._tracker = tracker
+        self._feed = feed
+        self._spawn = spawn
+        self._vms: dict[VmName, Vm] = {}
+
+    def __getitem__(self, name: VmName) -> Vm:
+        return self._vms[name]
+
+    def get(self, name: VmName) -> Vm | None:
+        return self._vms.get(name)
+
+    # ---- making and ending
+
+    def create(self, name: VmName, epoch: Epoch, spec: VmSpec, holds: Hold) -> None:
+        """Ends in VmCreated or VmFailed."""
+        vm = self._vms[name] = Vm(spec, holds=holds)
+        vm.making = self._spawn(self._create(name, vm, epoch))
+
+    async def _create(self, name: VmName, vm: Vm, epoch: Epoch) -> None:
+        try:
+            await self.make(name, vm, epoch, boot=True)
+        except ClusterError as error:
+            await self.discard(name, vm)
+            self._feed(VmFailed(name, str(error)))
+        else:
+            vm.making = None
+            self._feed(VmCreated(name))
+
+    def reserve(self, name: VmName, spec: VmSpec, holds: Hold) -> Vm:
+        """A VM whose pages will come from elsewhere; `make` it with boot=False."""
+        vm = self._vms[name] = Vm(spec, holds=holds)
+        return vm
+
+    async def make(self, name: VmName, vm: Vm, epoch: Epoch, *, boot: bool) -> None:
+        """Memory and worker; a target's memory is populated first, so that no copy waits for it."""
+        vm.memory = VmMemory.create(name, vm.spec.memory_bytes)
+        if not boot:
+            await asyncio.to_thread(vm.memory.populate)
+        vm.worker = await VmWorker.spawn(
+            self._warm,
+            vm.memory,
+            self._lease,
+            WorkerOrder(vm.spec, boot, self._tracker),
+            epoch=epoch,
+            holds=vm.holds,
+            died=lambda reason: self._died(name, vm, reason),
+        )
+        await vm.worker.ready()
+        vm.worker.set_holds(vm.holds, epoch)
+
+    async def destroy(self, name: VmName) -> None:
+        """Ends in VmDestroyed, also when there is nothing."""
+        vm = self._vms.get(name)
+        if vm is not None:
+            await self._end(vm)
+            self._forget(name, vm)
+        self._feed(VmDestroyed(name))
+
+    async def discard(self, name: VmName, vm: Vm) -> None:
+        """Give back what `make` had already taken when it failed."""
+        await self._give_back(vm)
+        self._forget(name, vm)
+
+    async def end_all(self) -> None:
+        """End every VM without a word to the core: for an incarnation that is over."""
+        for name, vm in sorted(self._vms.items()):
+            await self._end(vm)
+            self._forget(name, vm)
+
+    async def _end(self, vm: Vm) -> None:
+        for task in (vm.making, vm.watching):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if vm.worker is not None:
+            vm.worker.destroy()
+        if vm.uses:
+            await asyncio.gather(*vm.uses, return_exceptions=True)
+        await self._give_back(vm)
+
+    async def _give_back(self, vm: Vm) -> None:
+        if vm.worker is not None:
+            vm.worker.destroy()
+            await vm.worker.destroyed()
+        if vm.memory is not None:
+            await asyncio.to_thread(vm.memory.close)
+
+    def _forget(self, name: VmName, vm: Vm) -> None:
+        if self._vms.get(name) is vm:
+            del self._vms[name]
+
+    def _died(self, name: VmName, vm: Vm, reason: str) -> None:
+        """A worker ended by itself. While the VM is being made, `make` hears of it."""
+        if vm.making is None and self._vms.get(name) is vm:
+            self._spawn(self._bury(name, vm, reason))
+
+    async def _bury(self, name: VmName, vm: Vm, reason: str) -> None:
+        await self._end(vm)
+        self._forget(name, vm)
+        self._feed(VmFailed(name, reason))
+
+    # ---- holding and watching
+
+    def set_holds(self, name: VmName, epoch: Epoch, holds: Hold) -> None:
+        """Ends in GuestPaused when the first hold comes and in GuestResumed when the last goes."""
+        vm = self._vms.get(name)
+        if vm is None or vm.worker is None:
+            return
+        ordered_s = boottime()
+        was, vm.holds = vm.holds, holds
+        vm.worker.set_holds(holds, epoch)
+        if bool(was) == bool(holds):
+            return
+        if vm.watching is not None:
+            vm.watching.cancel()
+        vm.watching = self._spawn(self._watch(name, vm, vm.worker, ordered_s))
+
+    async def _watch(self, name: VmName, vm: Vm, worker: VmWorker, ordered_s: float) -> None:
+        try:
+            if vm.holds:
+                await worker.paused()
+                self._feed(GuestPaused(name, worker.steps, boottime() - ordered_s))
+            else:
+                await worker.resumed()
+                self._feed(GuestResumed(name, boottime() - ordered_s))
+        except WorkerDied:
+            return  # the core hears VmFailed
+
+    def wake_all(self) -> None:
+        """The lease has begun again: have every worker look at once."""
+        for vm in self._vms.values():
+            if vm.worker is not None:
+                vm.worker.wake()
+
+    def observe(self) -> Iterator[GuestObserved]:
+        """A look at every guest. The rate is over the time since the last look."""
+        for name, vm in sorted(self._vms.items()):
+            worker = vm.worker
+            if worker is None or vm.making is not None:
+                continue
+            now_s, written = boottime(), worker.bytes_written
+            since_s = now_s - vm.seen_at_s
+            rate = (written - vm.seen_bytes) / since_s if vm.seen_at_s else 0.0
+            vm.seen_at_s, vm.seen_bytes = now_s, written
+            running = worker.state is WorkerState.RUNNING
+            yield GuestObserved(name, running, worker.steps, max(0.0, rate))

@@ -1,0 +1,345 @@
+"""The source of a migration, as a machine: S4 to S13 from the side that has the guest.
+
+Until it has consented it may end the attempt alone, and its guest runs on. From the consent on it
+waits, guest paused, for what the coordinator's store has decided: it asks, it never guesses.
+"""
+
+from dataclasses import replace
+
+from agent.actions import (
+    Action,
+    CloseAttempt,
+    Connect,
+    DestroyVm,
+    SayToPeer,
+    SendLastPages,
+    SendRound,
+    SetHolds,
+    Tell,
+)
+from agent.convergence import policy_named
+from agent.events import (
+    Connected,
+    GuestPaused,
+    GuestResumed,
+    LastPagesSent,
+    PeerLost,
+    PeerSaid,
+    RoundSent,
+    VmDestroyed,
+)
+from agent.holds import held, released
+from agent.moves import DeadlinePassed, Here, IllegalEvent, LeaderHeard, VmLost
+from agent.source_states import (
+    AwaitingState,
+    BeforeConsent,
+    Connecting,
+    Consenting,
+    Copying,
+    Deciding,
+    Done,
+    Event,
+    GivenUp,
+    Landing,
+    Leaving,
+    Next,
+    OpeningStorage,
+    Pausing,
+    Ready,
+    SendingLast,
+    State,
+    Switch,
+    Switching,
+    Trip,
+    step_of,
+)
+from protocol.messages import (
+    Abandoned,
+    Cancel,
+    Consented,
+    Decided,
+    DeviceState,
+    Ended,
+    GaveUp,
+    Migrate,
+    OpenStorage,
+    Part,
+    Progress,
+    RoundEnded,
+    RoundReceived,
+    RoundRecord,
+    StateReceived,
+    StorageOpened,
+)
+from protocol.names import Decision, Epoch, Hold, NetworkName, Step
+
+
+def begin(order: Migrate, here: Here) -> Next:
+    connect = Connect(
+        order.cluster,
+        order.attempt,
+        order.vm,
+        order.epoch,
+        here.incarnation,
+        order.target,
+        order.networks,
+        order.token,
+        order.streams,
+    )
+    return Connecting(), (_progress(order, here, Step.CONNECT, Trip(NetworkName(""))), connect)
+
+
+def step(state: State, event: Event, order: Migrate, here: Here, now: float) -> Next:
+    """The whole life of a source. No clock, no socket, no log."""
+    match state, event:
+        case Connecting(), Connected(_, network):
+            trip = Trip(network)
+            started = _progress(order, here, Step.FIRST_ROUND, trip)
+            return Copying(trip), (started, SendRound(order.attempt, 0))
+        case Copying(trip, landed), RoundSent(_, record):
+            trip = replace(trip, rounds=(*trip.rounds, record))
+            ended = SayToPeer(order.attempt, RoundEnded(order.attempt, record.round, record.pages))
+            if not landed:
+                return Landing(trip), (ended,)
+            after, actions = _round_landed(trip, order, here, now)
+            return after, (ended, *actions)
+        case Copying(trip), PeerSaid(_, RoundReceived(_, number)) if number == len(trip.rounds):
+            return Copying(trip, landed=True), ()
+        case Landing(trip), PeerSaid(_, RoundReceived(_, number)) if number == len(trip.rounds) - 1:
+            return _round_landed(trip, order, here, now)
+        case Ready(trip, since_s), LeaderHeard():
+            # The guest went on writing meanwhile: one more round, so that the pause is as short as
+            # was decided.
+            trip = replace(trip, waited_s=trip.waited_s + now - since_s)
+            return Copying(trip), (SendRound(order.attempt, len(trip.rounds)),)
+        case Pausing(switch), GuestPaused(steps=steps):
+            switch = replace(switch, steps=steps).ended(now, ("pause", now - switch.part_s))
+            last = SendLastPages(order.attempt, len(switch.trip.rounds), order.verify)
+            return SendingLast(switch), (_progress(order, here, Step.LAST_PAGES, switch.trip), last)
+        case SendingLast(switch), LastPagesSent(_, record, digest, verify_s):
+            return _last_pages_sent(switch, record, digest, verify_s, order)
+        case AwaitingState(switch), PeerSaid(_, StateReceived(_, digest, verify_s)):
+            return _state_received(switch, digest, verify_s, order, here, now)
+        case OpeningStorage(switch), PeerSaid(_, StorageOpened()):
+            switch = switch.ended(now, ("storage", now - switch.part_s))
+            return _consent(switch, order, here)
+        case Consenting(switch), LeaderHeard():
+            return _consent(switch, order, here)
+    if isinstance(state, BeforeConsent):
+        return _before_consent(state, event, order, here)
+    return _after_consent(state, event, order, here, now)
+
+
+def _before_consent(state: BeforeConsent, event: Event, order: Migrate, here: Here) -> Next:
+    """What ends the attempt: until it has consented the source can take its guest back."""
+    match event:
+        case PeerLost(_, reason):
+            return _give_up(state, f"The target was lost: {reason}", order, here, tells_peer=False)
+        case PeerSaid(_, Abandoned(_, reason)):
+            return _give_up(state, f"The target gave up: {reason}", order, here, tells_peer=False)
+        case PeerSaid(_, RoundReceived()) if isinstance(state, Switching):
+            return state, ()  # of the last pages; what counts is that their state was received
+        case PeerSaid(_, message):
+            said = type(message).__name__
+            return _give_up(state, f"The target said {said} out of turn.", order, here)
+        case Cancel(reason=reason):
+            return _give_up(state, reason, order, here, cancelled=True)
+        case VmLost(reason):
+            return _give_up(state, reason, order, here, lost=True)
+        case DeadlinePassed():
+            if not isinstance(state, Switching):
+                return state, ()
+            waited = f"{here.limits.switch_max_s:g} s after the pause"
+            return _give_up(state, f"The switch was not ready {waited}.", order, here)
+        case Decided(decision=Decision.ABORTED):
+            ended = _ended(event, here)
+            says = SayToPeer(order.attempt, Abandoned(order.attempt, event.reason))
+            return Done(ended), (says, *_let_go(order, here, event.epoch, False, ended))
+        case GuestPaused() | GuestResumed() | VmDestroyed() | LeaderHeard():
+            return state, ()
+    raise IllegalEvent(state, event)
+
+
+def _after_consent(
+    state: Deciding | Leaving | GivenUp | Done, event: Event, order: Migrate, here: Here, now: float
+) -> Next:
+    """The store decides, and each side says once more what may have been lost."""
+    match state, event:
+        case Deciding(switch), LeaderHeard():
+            return state, (_consented(switch, order, here),)
+        case Deciding(switch), VmLost():
+            return Deciding(switch, lost=True), ()
+        case Deciding(switch, lost), Decided() as decided:
+            ended = _ended(decided, here, (Part("commit", max(0.0, now - switch.part_s)),))
+            if decided.decision is Decision.ABORTED:
+                return Done(ended), _let_go(order, here, decided.epoch, lost, ended)
+            if lost:
+                return Done(ended), (CloseAttempt(order.attempt), Tell(ended))
+            return Leaving(ended), (CloseAttempt(order.attempt), DestroyVm(order.vm))
+        case Leaving(ended), VmDestroyed():
+            return Done(ended), (Tell(replace(ended, term=here.term)),)
+        case GivenUp(told), LeaderHeard():
+            return state, (Tell(replace(told, term=here.term)),)
+        case GivenUp(told), VmLost():
+            return GivenUp(told, lost=True), ()
+        case GivenUp(_, lost), Decided(decision=Decision.ABORTED) as decided:
+            ended = _ended(decided, here)
+            return Done(ended), _let_go(order, here, decided.epoch, lost, ended)
+        case Done(ended), Decided(decision=decision) if decision is ended.decision:
+            return state, (Tell(replace(ended, term=here.term)),)
+        case Leaving(ended), Decided(decision=decision) if decision is ended.decision:
+            return state, ()
+
+        # No other decision than the one that was carried out, and none to commit without a consent.
+        case _, Decided():
+            raise IllegalEvent(state, event)
+        case ((Deciding() | Leaving()), Connected() | RoundSent() | LastPagesSent()):
+            raise IllegalEvent(state, event)
+    return state, ()
+
+
+# ---- What the steps do
+
+
+def _round_landed(trip: Trip, order: Migrate, here: Here, now: float) -> Next:
+    """S7, after each round."""
+    policy = policy_named(order.policy)
+    assert policy is not None, "the policy was checked before the machine began"
+    reason = policy(trip.rounds, here.limits)
+    if reason is None:
+        told = _progress(order, here, Step.ROUND, trip, trip.rounds[-1])
+        return Copying(trip), (told, SendRound(order.attempt, len(trip.rounds)))
+    trip = replace(trip, stop_reason=reason)
+    told = _progress(order, here, Step.STOP_DECISION, trip, trip.rounds[-1], reason)
+    if not here.linked:
+        return Ready(trip, now), (told,)
+    pause = SetHolds(order.vm, order.epoch, held(here.holds, Hold.ATTEMPT))
+    return Pausing(Switch(trip, now, now)), (told, pause)
+
+
+def _last_pages_sent(
+    switch: Switch, record: RoundRecord, digest: bytes, verify_s: float, order: Migrate
+) -> Next:
+    trip = replace(switch.trip, rounds=(*switch.trip.rounds, record))
+    state = DeviceState(order.attempt, order.vm, order.epoch, record.round, switch.steps, digest)
+    says = (RoundEnded(order.attempt, record.round, record.pages), state)
+    after = AwaitingState(replace(switch, trip=trip, digest=digest, verify_s=verify_s))
+    return after, tuple(SayToPeer(order.attempt, message) for message in says)
+
+
+def _state_received(
+    switch: Switch, digest: bytes, verify_s: float, order: Migrate, here: Here, now: float
+) -> Next:
+    if digest != switch.digest:
+        reason = "The target's memory differs from the source's; the guest runs on where it was."
+        return _give_up(AwaitingState(switch), reason, order, here)
+    verify_s += switch.verify_s
+    switch = switch.ended(now, ("last pages", now - switch.part_s - verify_s), ("verify", verify_s))
+    opens = SayToPeer(order.attempt, OpenStorage(order.attempt, order.epoch))
+    return OpeningStorage(switch), (_progress(order, here, Step.STORAGE, switch.trip), opens)
+
+
+def _consent(switch: Switch, order: Migrate, here: Here) -> Next:
+    """The point of no return, if there is anybody to hear it."""
+    if not here.linked:
+        return Consenting(switch), ()
+    return Deciding(switch), (_consented(switch, order, here),)
+
+
+def _consented(switch: Switch, order: Migrate, here: Here) -> Tell:
+    return Tell(
+        Consented(
+            here.cluster,
+            here.term,
+            here.incarnation,
+            order.attempt,
+            order.vm,
+            order.epoch,
+            True if switch.digest else None,
+            switch.trip.waited_s,
+            switch.parts,
+            switch.trip.rounds,
+            switch.trip.stop_reason,
+        )
+    )
+
+
+def _give_up(
+    state: BeforeConsent,
+    reason: str,
+    order: Migrate,
+    here: Here,
+    *,
+    cancelled: bool = False,
+    lost: bool = False,
+    tells_peer: bool = True,
+) -> Next:
+    told = gave_up(order, here, step_of(state), reason, cancelled)
+    actions: list[Action] = []
+    if Hold.ATTEMPT in here.holds and not lost:
+        actions.append(SetHolds(order.vm, order.epoch, released(here.holds, Hold.ATTEMPT)))
+    if tells_peer:
+        actions.append(SayToPeer(order.attempt, Abandoned(order.attempt, reason)))
+    actions += [CloseAttempt(order.attempt), Tell(told)]
+    return GivenUp(told, lost), tuple(actions)
+
+
+def gave_up(order: Migrate, here: Here, at: Step, reason: str, cancelled: bool = False) -> GaveUp:
+    return GaveUp(
+        here.cluster,
+        here.term,
+        here.incarnation,
+        order.attempt,
+        order.vm,
+        order.epoch,
+        True,
+        at,
+        cancelled,
+        reason,
+    )
+
+
+def _let_go(
+    order: Migrate, here: Here, epoch: Epoch, lost: bool, ended: Ended
+) -> tuple[Action, ...]:
+    """The guest is this node's under the epoch of the abort; if it was paused it runs again."""
+    close = (CloseAttempt(order.attempt), Tell(ended))
+    if lost:
+        return close
+    return (SetHolds(order.vm, epoch, released(here.holds, Hold.ATTEMPT)), *close)
+
+
+def _ended(decided: Decided, here: Here, parts: tuple[Part, ...] = ()) -> Ended:
+    return Ended(
+        here.cluster,
+        here.term,
+        here.incarnation,
+        decided.attempt,
+        True,
+        decided.decision,
+        parts,
+    )
+
+
+def _progress(
+    order: Migrate,
+    here: Here,
+    at: Step,
+    trip: Trip,
+    record: RoundRecord | None = None,
+    reason: str = "",
+) -> Tell:
+    return Tell(
+        Progress(
+            here.cluster,
+            here.term,
+            here.incarnation,
+            order.attempt,
+            at,
+            trip.network,
+            here.pages_total,
+            sum(done.pages for done in trip.rounds),
+            record,
+            reason,
+        )
+    )
