@@ -1,0 +1,387 @@
+"""The coordinator's whole mind behind one door: events and the time go in, actions come out."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from coordinator import asking, chronicle, leading, quorum, views
+from coordinator.actions import Action, CloseLink
+from coordinator.conduct import Conductor
+from coordinator.config import CoordinatorConfig
+from coordinator.desk import Desk, Tell
+from coordinator.draining import Draining
+from coordinator.events import (
+    Answered,
+    Asked,
+    Event,
+    LinkClosed,
+    LinkId,
+    RequestId,
+    RowsRead,
+    Said,
+    StoreFailed,
+    TermTaken,
+    Tick,
+    WorkId,
+)
+from coordinator.leading import Leading, Phase
+from coordinator.membership import Agent
+from coordinator.ownership import RaiseEpoch
+from coordinator.pen import Dropped, Lost, Outcome, Written
+from coordinator.picture import Picture, picture_of
+from coordinator.requests import Declined, Request, Unknown
+from coordinator.scene import Scene
+from coordinator.store import Result
+from coordinator.tending import Tending
+from coordinator.written import Aftermath
+from protocol.messages import (
+    Consented,
+    Ended,
+    FromAgent,
+    GaveUp,
+    Hello,
+    Ping,
+    Pong,
+    Progress,
+    Reserved,
+    TurnedAway,
+    ViewAcked,
+    VmStarted,
+    VmStopped,
+    Welcome,
+)
+from protocol.names import Term, ViewNumber
+
+
+class CoordinatorCore:
+    """Feed it events, carry out the actions in their order, give it a Tick when `wake_at` comes."""
+
+    def __init__(self, config: CoordinatorConfig, now: float) -> None:
+        self._desk = Desk(Scene(config, now))
+        self._leading = Leading()
+        self._tending = Tending(self._desk)
+        self._conductor = Conductor(self._desk)
+        self._draining = Draining(self._desk)
+        self._aftermath = Aftermath(self._desk, self._tending, self._conductor, self._draining)
+        self._ping_at = float("inf")
+        self._ping_seq = 0
+        self._resigned: chronicle.Note | None = None
+        self._store_heard_at = now
+        """When the store last confirmed that this coordinator's term stands."""
+
+    # ---- the door
+
+    def begin(self, now: float) -> tuple[Action, ...]:
+        """Start on the way to lead. Comes first, once."""
+        self._desk.scene.now = now
+        self._leading.take_term(self._desk, at_least=1)
+        return self._taken()
+
+    def handle(self, event: Event, now: float) -> tuple[Action, ...]:
+        """Everything that changes this coordinator goes through here."""
+        scene = self._desk.scene
+        scene.now = max(now, scene.now)
+        match event:
+            case Said(link, message):
+                self._said(link, message)
+            case Tick():
+                self._time_passed()
+            case Answered(work, result):
+                self._answered(work, result)
+            case Asked(request, body):
+                self._asked(request, body)
+            case LinkClosed(link):
+                scene.agents.forget(link)
+                self._desk.look = True
+            case TermTaken(work, term):
+                self._leading.term_taken(work, term, self._desk)
+            case RowsRead(work, rows):
+                self._leading.rows_read(work, rows, self._desk)
+                self._gather()
+            case StoreFailed(work):
+                self._leading.store_failed(work, self._desk)
+            case _:
+                assert_never(event)
+        return self._taken()
+
+    def wake_at(self) -> float:
+        """When it wants the next Tick; infinity if never."""
+        if not self._leading.leads:
+            return self._leading.retry_at
+        return min(self._ping_at, self._desk.pen.wake_at())
+
+    def picture(self) -> Picture:
+        """What there is to see now; later events do not change it."""
+        return picture_of(self._desk.scene, self._leading.phase, self._conductor.attempts)
+
+    @property
+    def leads(self) -> bool:
+        return self._leading.leads
+
+    @property
+    def deposed(self) -> bool:
+        """Another coordinator leads; this one is of no more use."""
+        return self._leading.phase is Phase.DEPOSED
+
+    @property
+    def term(self) -> Term:
+        return self._desk.scene.term
+
+    def _taken(self) -> tuple[Action, ...]:
+        """All that is to be done now; what goes to the store goes with it."""
+        desk = self._desk
+        if self._leading.leads:
+            if desk.look:
+                self._look()
+            self._write()
+        if not desk.out:
+            return ()
+        actions = tuple(desk.out)
+        desk.out.clear()
+        return actions
+
+    # ---- the store
+
+    def _write(self) -> None:
+        desk = self._desk
+        while not desk.pen.idle and self._leading.leads:
+            works = desk.works
+            outcomes, action = desk.pen.take(desk.scene, desk.new_work())
+            if action is None and not outcomes:
+                desk.works = works
+                return
+            if action is not None:
+                desk.out.append(action)
+            self._came_of(outcomes)
+            if action is not None:
+                return
+
+    def _answered(self, work: WorkId, result: Result) -> None:
+        self._leading.term_checked(work, result, self._desk)
+        if self._leading.phase is Phase.DEPOSED:
+            self._depose()
+        if self._leading.leads:
+            self._came_of(self._desk.pen.answered(work, result, self._desk.scene))
+
+    def _came_of(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            match outcome:
+                case Written(plan, draft):
+                    self._store_heard_at = self._desk.scene.now
+                    self._aftermath.written(plan, draft)
+                case Dropped(plan, why):
+                    self._aftermath.dropped(plan, why)
+                case Lost():
+                    self._leading.depose()
+                    self._depose()
+                    return
+
+    # ---- leading
+
+    def _gather(self) -> None:
+        if not self._leading.gathered(self._desk):
+            return
+        desk, scene = self._desk, self._desk.scene
+        row = scene.book.view
+        scene.led_at = self._ping_at = self._store_heard_at = scene.now
+        scene.calm_until = 0.0
+        if row is not None and row.holds and row.changed:
+            scene.calm_until = scene.now + scene.book.timing.outlast_s
+        notes = [chronicle.leader_began(scene.config.leader, scene.term)]
+        if self._resigned is not None:
+            notes.insert(0, self._resigned)
+            self._resigned = None
+        desk.pen.put(Tell(tuple(notes)))
+        for agent in scene.agents:
+            scene.highest_view = max(scene.highest_view, agent.hello.view)
+            for report in agent.hello.vms:
+                vm = scene.book.vms.get(report.vm)
+                if vm is not None and report.epoch > vm.epoch:
+                    desk.pen.put(RaiseEpoch(report.vm, report.epoch))
+        desk.pen.put(views.ProposeAgain())
+        self._conductor.resume_all()
+        for agent in list(scene.agents):
+            self._greet(agent)
+        desk.look = True
+
+    def _resign(self, why: chronicle.Note | None, at_least: int) -> None:
+        """Decide nothing more; agents say Hello anew before anything is decided again."""
+        self._resigned = why
+        self._let_go("the coordinator resigned: say Hello anew")
+        self._leading.check_term(self._desk, at_least)
+
+    def _depose(self) -> None:
+        self._let_go("another coordinator leads")
+
+    def _let_go(self, reason: str) -> None:
+        desk = self._desk
+        for plan, begun in desk.pen.clear():
+            request = asking.asker_of(plan)
+            if begun:
+                sentence = "The coordinator stopped leading meanwhile: look before you ask again."
+                desk.answer(request, Unknown(sentence))
+            else:
+                desk.answer(request, self._not_now())
+        self._aftermath.give_up_waiting()
+        self._conductor.attempts.clear()
+        desk.out.extend(CloseLink(link, reason) for link in desk.scene.agents.forget_all())
+        self._ping_at = float("inf")
+
+    def _not_now(self) -> Declined:
+        phase = Phase.IDLE if self._leading.leads else self._leading.phase
+        return Declined(503, "no-quorum", leading.waiting_for(phase, self._desk.scene))
+
+    def _asked(self, request: RequestId, body: Request) -> None:
+        if self._leading.leads:
+            self._desk.pen.put(asking.plan_for(request, body))
+        else:
+            self._desk.answer(request, self._not_now())
+
+    def _time_passed(self) -> None:
+        self._leading.retry(self._desk)
+        desk, scene = self._desk, self._desk.scene
+        if not self._leading.leads or scene.now < self._ping_at:
+            return
+        timing = scene.book.timing
+        self._ping_at = max(self._ping_at, scene.now - timing.delay_s) + timing.delay_s
+        if scene.book.cluster is None:
+            return
+        if scene.now - leading.answering_since(scene) > timing.support_s:
+            self._resign(self._quorum_lost(), int(scene.term) + 1)
+            return
+        self._ping_seq += 1
+        ping = Ping(scene.book.cluster.id, scene.term, self._ping_seq)
+        row = scene.book.view
+        for agent in scene.agents:
+            if not agent.welcomed:
+                continue
+            desk.send(agent, ping)
+            if row is not None and agent.acked < row.view.number:
+                self._aftermath.propose_to(agent)
+        desk.look = True
+        if scene.now - self._store_heard_at >= timing.support_s:
+            desk.pen.put(leading.CheckTerm())
+        self._conductor.tick()
+        self._tending.all()
+        self._draining.tick()
+
+    def _quorum_lost(self) -> chronicle.Note:
+        scene = self._desk.scene
+        config = leading.vote_configs(scene)[-1]
+        heard = {agent.node for agent in scene.agents if not scene.silent(agent.node)}
+        total = sum(votes for _, votes in config.votes)
+        return chronicle.quorum_lost(quorum.votes_of(config, heard), config.needed, total)
+
+    def _look(self) -> None:
+        """Whether the membership is to change, or a change has come to hold."""
+        desk = self._desk
+        desk.look = False
+        row = desk.scene.book.view
+        if row is None:
+            return
+        if views.comes_to_hold(desk.scene):
+            desk.pen.put(views.MarkHeld(row.view.number))
+        elif views.wanted(desk.scene) is not None:
+            desk.pen.put(views.ProposeNext())
+
+    # ---- agents
+
+    def _said(self, link: LinkId, message: FromAgent) -> None:
+        if self._leading.phase is Phase.DEPOSED:
+            self._desk.hang_up(link, "another coordinator leads")
+            return
+        if isinstance(message, Hello):
+            self._hello(link, message)
+            return
+        agent = self._desk.scene.agents.on(link)
+        if agent is None or message.incarnation != agent.incarnation:
+            return
+        if not agent.welcomed or not self._leading.leads or message.cluster != self._desk.cluster:
+            return  # it is told again, or asked again, once this coordinator leads
+        match message:
+            case Pong():
+                self._pong(agent, message)
+            case ViewAcked():
+                if message.term == self._desk.scene.term:
+                    agent.acked = max(agent.acked, message.view)
+                    self._desk.look = True
+            case VmStarted():
+                if self._tending.started(agent, message):
+                    note = chronicle.group_online(message.vm, agent.node, message.epoch)
+                    self._desk.pen.put(Tell((note,)))
+            case VmStopped():
+                self._tending.stopped(agent, message)
+            case Reserved() | Progress() | Consented() | GaveUp() | Ended():
+                self._conductor.said(agent, message)
+
+    def _pong(self, agent: Agent, pong: Pong) -> None:
+        scene = self._desk.scene
+        if pong.term != scene.term:
+            return
+        if agent.pong(pong, scene.now):
+            self._desk.look = True
+        vms = scene.book.vms
+        for report in pong.vms:
+            row = vms.get(report.vm)
+            if (
+                row is None
+                or row.epoch != report.epoch
+                or row.owner_incarnation != agent.incarnation
+                or not row.live
+            ):
+                self._tending.reported(agent, report)
+
+    def _hello(self, link: LinkId, hello: Hello) -> None:
+        desk, scene = self._desk, self._desk.scene
+        replaced = scene.agents.greet(link, hello, scene.now)
+        if replaced is not None:
+            desk.out.append(
+                CloseLink(replaced, f"node {hello.node} has said Hello on another link")
+            )
+        desk.look = True
+        if not self._leading.leads:
+            self._gather()
+            return
+        cluster = scene.book.cluster
+        if (
+            cluster is not None
+            and hello.cluster in (None, cluster.id)
+            and hello.node in scene.book.nodes
+            and hello.highest_term > scene.term
+        ):
+            # The store will say whether another leads, or has forgotten (a restored backup).
+            self._resign(None, int(hello.highest_term) + 1)
+            return
+        scene.highest_view = max(scene.highest_view, hello.view)
+        desk.pen.put(views.ProposeAgain())
+        agent = scene.agents.on(link)
+        assert agent is not None
+        self._greet(agent)
+
+    def _greet(self, agent: Agent) -> None:
+        """Welcome an agent of this cluster, turn away one of another, leave the others be."""
+        desk, scene, hello = self._desk, self._desk.scene, agent.hello
+        cluster = scene.book.cluster
+        belongs = cluster is not None and hello.node in scene.book.nodes
+        if hello.cluster is not None and (cluster is None or hello.cluster != cluster.id):
+            known = "of none" if cluster is None else f"of cluster {cluster.id}"
+            self._turn_away(
+                agent,
+                f"Node {hello.node} belongs to cluster {hello.cluster} and this coordinator is"
+                f" {known}: evict the node there first.",
+            )
+        elif hello.cluster is not None and not belongs:
+            self._turn_away(
+                agent, f"Node {hello.node} is not configured in this cluster: join it first."
+            )
+        elif belongs and cluster is not None:
+            agent.welcomed = True
+            agent.acked = ViewNumber(0)
+            desk.send(agent, Welcome(cluster.id, scene.term, agent.incarnation, cluster.timing))
+            self._aftermath.propose_to(agent)
+            self._conductor.returned(agent)
+            for report in hello.vms:
+                self._tending.reported(agent, report)
+
+    def _turn_away(self, agent: Agent, reason: str) -> None:
+        self._desk.send(agent, TurnedAway(reason))
+        self._desk.hang_up(agent.link, reason)

@@ -1,0 +1,205 @@
+"""How a coordinator comes to lead, and how it stops.
+
+It takes a term, reads the rows, and hears agents of a quorum before it decides anything, so that it
+starts above every term, view and epoch that they have seen. A leader that a quorum does not answer
+for a lease resigns: it asks the store whether its term still stands, and begins again if so.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from coordinator import quorum
+from coordinator.actions import ReadRows, TakeTerm, Transact
+from coordinator.book import PREFIXES, Book
+from coordinator.desk import Desk
+from coordinator.events import WorkId
+from coordinator.pen import Draft
+from coordinator.scene import Scene
+from coordinator.store import Applied, Result, Row, StaleTerm, Txn
+from protocol.names import NodeName, Term, VoteConfig
+
+RETRY_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTerm:
+    """Writes nothing: a leader that has nothing to write would never hear that another leads."""
+
+    def draft(self, scene: Scene) -> Draft:
+        return Draft()
+
+
+class Phase(enum.Enum):
+    """Where a coordinator stands on its way to lead."""
+
+    IDLE = "it has not begun"
+    CHECKING = "it has resigned and asks whether its term still stands"
+    TAKING = "it asks the store for a term"
+    READING = "it reads the rows"
+    GATHERING = "it waits for agents of a quorum"
+    LEADING = "it decides"
+    DEPOSED = "another coordinator leads: it never decides anything again"
+
+
+class Leading:
+    """The way of one coordinator to lead. What follows from leading is the core's business."""
+
+    def __init__(self) -> None:
+        self.phase = Phase.IDLE
+        self.retry_at = float("inf")
+        self._at_least = 1
+        self._works: dict[WorkId, str] = {}
+        self._book = Book()
+
+    @property
+    def leads(self) -> bool:
+        return self.phase is Phase.LEADING
+
+    def take_term(self, desk: Desk, at_least: int) -> None:
+        self.phase = Phase.TAKING
+        self._at_least = max(at_least, 1)
+        work = desk.new_work()
+        self._works = {work: ""}
+        self.retry_at = float("inf")
+        desk.out.append(TakeTerm(work, self._at_least))
+
+    def check_term(self, desk: Desk, at_least: int) -> None:
+        """Resign: an empty transaction says whether the term still stands."""
+        self.phase = Phase.CHECKING
+        self._at_least = at_least
+        work = desk.new_work()
+        self._works = {work: ""}
+        self.retry_at = float("inf")
+        desk.out.append(Transact(work, Txn(int(desk.scene.term))))
+
+    def term_checked(self, work: WorkId, result: Result, desk: Desk) -> None:
+        if self.phase not in (Phase.CHECKING, Phase.GATHERING) or work not in self._works:
+            return
+        match result:
+            case StaleTerm():
+                self.depose()
+            case _ if self.phase is Phase.GATHERING:
+                return  # it is asked again in a while
+            case Applied():
+                self.take_term(desk, self._at_least)
+            case _:
+                self.retry_at = desk.scene.now + RETRY_S
+
+    def term_taken(self, work: WorkId, term: int, desk: Desk) -> None:
+        if self.phase is not Phase.TAKING or work not in self._works:
+            return
+        desk.scene.term = Term(term)
+        self._read(desk)
+
+    def _read(self, desk: Desk) -> None:
+        self.phase = Phase.READING
+        self.retry_at = float("inf")
+        self._book = Book()
+        self._works = {desk.new_work(): prefix for prefix in PREFIXES}
+        desk.out.extend(ReadRows(work, prefix) for work, prefix in self._works.items())
+
+    def rows_read(self, work: WorkId, rows: tuple[Row, ...], desk: Desk) -> None:
+        if self.phase is not Phase.READING or work not in self._works:
+            return
+        del self._works[work]
+        for row in rows:
+            self._book.learn_row(row)
+        if not self._works:
+            desk.scene.book = self._book
+            self.phase = Phase.GATHERING
+            self.retry_at = desk.scene.now + desk.scene.book.timing.support_s
+
+    def store_failed(self, work: WorkId, desk: Desk) -> None:
+        """A term or rows could not be had: the whole step is tried again a little later."""
+        if work in self._works:
+            self._works.clear()
+            self.retry_at = desk.scene.now + RETRY_S
+
+    def retry(self, desk: Desk) -> None:
+        if desk.scene.now < self.retry_at:
+            return
+        match self.phase:
+            case Phase.TAKING:
+                self.take_term(desk, self._at_least)
+            case Phase.CHECKING:
+                self.check_term(desk, self._at_least)
+            case Phase.READING:
+                self._read(desk)
+            case Phase.GATHERING:
+                self._ask_whether_still_first(desk)
+            case _:
+                self.retry_at = float("inf")
+
+    def _ask_whether_still_first(self, desk: Desk) -> None:
+        """Agents that wait here in vain may be the quorum that another coordinator needs."""
+        work = desk.new_work()
+        self._works = {work: ""}
+        self.retry_at = desk.scene.now + desk.scene.book.timing.support_s
+        desk.out.append(Transact(work, Txn(int(desk.scene.term))))
+
+    def gathered(self, desk: Desk) -> bool:
+        """Whether enough was heard to lead; a term not above all that was heard is given up."""
+        if self.phase is not Phase.GATHERING:
+            return False
+        scene = desk.scene
+        heard = configured_heard(scene)
+        if not all(quorum.has_quorum(config, heard) for config in vote_configs(scene)):
+            return False
+        terms = [agent.hello.highest_term for agent in scene.agents if agent.node in heard]
+        if terms and max(terms) >= scene.term:
+            self.take_term(desk, max(terms) + 1)
+            return False
+        self.phase = Phase.LEADING
+        return True
+
+    def depose(self) -> None:
+        self.phase = Phase.DEPOSED
+        self.retry_at = float("inf")
+        self._works.clear()
+
+
+def vote_configs(scene: Scene) -> list[VoteConfig]:
+    """The configuration that holds, and one that is still to hold. None without a cluster."""
+    row = scene.book.view
+    if row is None:
+        return []
+    configs = [row.view.votes]
+    if row.held is not None and row.held.votes != row.view.votes:
+        configs.append(row.held.votes)
+    return configs
+
+
+def configured_heard(scene: Scene) -> set[NodeName]:
+    """Configured nodes whose agents are connected and of this cluster, or of none yet."""
+    cluster = scene.book.cluster
+    if cluster is None:
+        return set()
+    return {
+        agent.node
+        for agent in scene.agents
+        if agent.node in scene.book.nodes and agent.hello.cluster in (None, cluster.id)
+    }
+
+
+def answering_since(scene: Scene) -> float:
+    """Since when a quorum answers without a pause longer than this; inf without a cluster."""
+    configs = vote_configs(scene)
+    held = scene.held
+    config = configs[0] if held is None and configs else None if held is None else held.votes
+    if config is None:
+        return float("inf")
+    return max(scene.led_at, quorum.quorum_since(config, scene.agents.heard_at()))
+
+
+def waiting_for(phase: Phase, scene: Scene) -> str:
+    """Why nothing can be decided now, and what would change that."""
+    if phase is Phase.DEPOSED:
+        return "Another coordinator leads this cluster: ask that one."
+    if phase is not Phase.GATHERING:
+        return "The coordinator is starting and does not lead yet: ask again in a moment."
+    heard = configured_heard(scene)
+    short = [
+        f"{quorum.votes_of(config, heard)} votes are heard and {config.needed} are needed"
+        for config in vote_configs(scene)
+    ]
+    return f"There is no quorum: {' and '.join(short)}. Start more nodes or mend their networks."

@@ -1,0 +1,84 @@
+"""All that a plan may look at: the rows, the agents, the time, and the term."""
+
+from dataclasses import dataclass, field
+
+from coordinator.book import Book
+from coordinator.config import CoordinatorConfig
+from coordinator.membership import Agents
+from protocol.names import Incarnation, NodeName, NodeState, Term, View, ViewNumber
+
+
+@dataclass(slots=True)
+class Scene:
+    """What is known at this moment."""
+
+    config: CoordinatorConfig
+    now: float
+    book: Book = field(default_factory=Book)
+    agents: Agents = field(default_factory=Agents)
+    term: Term = Term(0)
+    led_at: float = 0.0
+    calm_until: float = 0.0
+    """Before this no view is proposed: a changed vote configuration has just come to hold."""
+
+    highest_view: ViewNumber = ViewNumber(0)
+    """The newest view that anybody has told of; the next one has a higher number."""
+
+    @property
+    def wall(self) -> float:
+        """The wall-clock time, for records and events."""
+        return self.now + self.config.wall_offset_s
+
+    @property
+    def held(self) -> View | None:
+        """The newest view that is known to hold."""
+        return None if self.book.view is None else self.book.view.held
+
+    def in_held_view(self, node: NodeName | None, incarnation: Incarnation | None) -> bool:
+        held = self.held
+        return (
+            held is not None
+            and node is not None
+            and incarnation is not None
+            and held.incarnation_of(node) == incarnation
+        )
+
+    def may_own(self, node: NodeName, incarnation: Incarnation) -> bool:
+        """This life of `node` may be given VMs: it is in the held view and not on its way out."""
+        row = self.book.view
+        return (
+            row is not None
+            and self.in_held_view(node, incarnation)
+            and row.view.incarnation_of(node) == incarnation
+        )
+
+    def silent(self, node: NodeName) -> bool:
+        """Nothing has come over the node's control link for a lease, or there is no link."""
+        agent = self.agents.at(node)
+        if agent is None or not agent.welcomed:
+            return True
+        return self.now - max(agent.heard_at, self.led_at) > self.book.timing.support_s
+
+    def heard_by_others(self, node: NodeName) -> bool:
+        """Some connected member hears the node on some network."""
+        held = self.held
+        members = () if held is None else held.members
+        for member in members:
+            agent = self.agents.living(member.node, member.incarnation)
+            if agent is not None and member.node != node and node in agent.hears:
+                return True
+        return False
+
+    def node_state(self, node: NodeName) -> NodeState:
+        """What the cluster makes of a configured node."""
+        agent = self.agents.at(node)
+        incarnation = None if self.held is None else self.held.incarnation_of(node)
+        if incarnation is not None and (
+            self.agents.living(node, incarnation) is not None or self.heard_by_others(node)
+        ):
+            row = self.book.nodes.get(node)
+            paused = row is not None and row.paused
+            return NodeState.PAUSED if paused else NodeState.UP
+        if agent is not None and agent.welcomed:
+            return NodeState.JOINING
+        return NodeState.DOWN

@@ -1,0 +1,127 @@
+"""What operators wish of VMs: create, delete, start, stop. Each is one transaction or a refusal."""
+
+from dataclasses import dataclass, replace
+
+from coordinator import admission, chronicle
+from coordinator.events import RequestId
+from coordinator.ownership import given, place_for, without_place
+from coordinator.pen import Draft
+from coordinator.placement import free_bytes
+from coordinator.requests import CreateVm, Declined
+from coordinator.rows import VIEW, VmRow, node_key, vm_key
+from coordinator.scene import Scene
+from protocol.names import VmName
+
+
+def no_cluster() -> Declined:
+    sentence = "There is no cluster yet: form one first."
+    return Declined(409, "no-cluster", sentence)
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A VM with its group and two resources, started at once if asked for."""
+
+    request: RequestId
+    body: CreateVm
+
+    def draft(self, scene: Scene) -> Draft | Declined:
+        body = self.body
+        if scene.book.cluster is None:
+            return no_cluster()
+        if refusal := admission.check_vm_name(body.vm):
+            return refusal
+        if body.vm in scene.book.vms:
+            sentence = f"A VM {body.vm!r} exists already: choose another name."
+            return Declined(409, "vm-exists", sentence)
+        if refusal := admission.check_spec(scene, body.spec):
+            return refusal
+        node = admission.node_for_new_vm(scene, body)
+        if isinstance(node, Declined):
+            return node
+        row = VmRow(body.vm, body.spec, owner=node)
+        notes = [chronicle.group_created(body.vm, node)]
+        if body.start:
+            row = given(scene, row, node)
+            notes.append(chronicle.group_coming_online(body.vm, node, row.epoch))
+        return Draft(
+            relies=(VIEW, node_key(node)),
+            puts=((vm_key(body.vm), row.data()),),
+            notes=tuple(notes),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete a VM that is off, with its group."""
+
+    request: RequestId
+    vm: VmName
+
+    def draft(self, scene: Scene) -> Draft | Declined:
+        vm = scene.book.vms.get(self.vm)
+        if vm is None:
+            return admission.unknown_vm(self.vm)
+        if (vm.on and not vm.failed) or vm.live:
+            sentence = f"VM {vm.name} is not off: stop it and wait until it is Offline."
+            return Declined(409, "vm-on", sentence)
+        if vm.attempt is not None:
+            sentence = f"VM {vm.name} is in migration attempt {vm.attempt}: wait for its end."
+            return Declined(409, "vm-busy", sentence)
+        note = chronicle.group_deleted(vm.name, vm.owner)
+        return Draft(deletes=(vm_key(vm.name),), notes=(note,))
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOn:
+    """The VM shall run: on the node that has it if that can be, else where placement says."""
+
+    request: RequestId
+    vm: VmName
+
+    def draft(self, scene: Scene) -> Draft | Declined:
+        vm = scene.book.vms.get(self.vm)
+        if vm is None:
+            return admission.unknown_vm(self.vm)
+        if vm.on and not vm.failed:
+            sentence = f"VM {vm.name} is on already."
+            return Declined(409, "vm-on", sentence)
+        fresh = replace(vm, on=True, failed="", waiting="", restarts=0)
+        if vm.live:
+            # It is still being stopped: it starts anew once it has.
+            return Draft(puts=((vm_key(vm.name), fresh.data()),))
+        stays = admission.check_receiving(scene, vm.owner) is None
+        roomy = stays and free_bytes(scene, vm.owner) >= 0
+        node = vm.owner if roomy else place_for(scene, fresh)
+        if node is None:
+            sentence = (
+                f"VM {vm.name} cannot start: {without_place(scene, vm)}: make room or add a node."
+            )
+            return Declined(409, "no-memory", sentence)
+        row = given(scene, fresh, node)
+        note = chronicle.group_coming_online(vm.name, node, row.epoch)
+        return Draft(relies=(VIEW,), puts=((vm_key(vm.name), row.data()),), notes=(note,))
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOff:
+    """The VM shall not run; its owner is told until it says that it has stopped."""
+
+    request: RequestId
+    vm: VmName
+
+    def draft(self, scene: Scene) -> Draft | Declined:
+        vm = scene.book.vms.get(self.vm)
+        if vm is None:
+            return admission.unknown_vm(self.vm)
+        if not vm.on:
+            sentence = f"VM {vm.name} is off already, or about to be."
+            return Declined(409, "vm-off", sentence)
+        if vm.attempt is not None:
+            sentence = (
+                f"VM {vm.name} is in migration attempt {vm.attempt}: cancel it or wait for its end."
+            )
+            return Declined(409, "vm-busy", sentence)
+        row = replace(vm, on=False, failed="", waiting="")
+        note = chronicle.group_going_offline(vm.name, vm.owner, vm.epoch)
+        return Draft(puts=((vm_key(vm.name), row.data()),), notes=(note,))

@@ -1,0 +1,176 @@
+"""What follows once a plan is in the store, or will never be: who is told, and what comes next."""
+
+from coordinator import asking
+from coordinator.attempts import Abort, Close, Commit, Open
+from coordinator.conduct import Conductor
+from coordinator.desk import Desk
+from coordinator.draining import Draining
+from coordinator.events import RequestId
+from coordinator.membership import Agent
+from coordinator.ownership import FailOver, Give, RaiseEpoch, TakeStopped
+from coordinator.pauses import EndDrain, Pause, Resume
+from coordinator.pen import Draft, Plan
+from coordinator.requests import Accepted, Declined, Unknown
+from coordinator.rows import CLUSTER
+from coordinator.tending import Tending
+from coordinator.views import Form, Join, MarkHeld, ProposeAgain, ProposeNext
+from coordinator.wishes import Create, Remove, TurnOff, TurnOn
+from protocol.messages import ProposeView, Welcome
+from protocol.names import Decision, NodeName, VmName
+
+
+class Aftermath:
+    """Nobody is told of anything before it is written; this is where they are told."""
+
+    def __init__(
+        self, desk: Desk, tending: Tending, conductor: Conductor, draining: Draining
+    ) -> None:
+        self._desk = desk
+        self._tending = tending
+        self._conductor = conductor
+        self._draining = draining
+        self._until_held: list[tuple[RequestId, dict[str, object]]] = []
+        """Who asked for a membership that is written but does not hold yet."""
+
+    def written(self, plan: Plan, draft: Draft) -> None:
+        request = asking.asker_of(plan)
+        match plan:
+            case Form() | Join():
+                self._membership_asked(plan)
+            case ProposeNext() | ProposeAgain():
+                self._propose_to_all()
+            case MarkHeld():
+                self._view_holds()
+            case Create(body=body):
+                self._desk.answer(request, Accepted({"vm": body.vm, **self._owner_of(body.vm)}))
+                self._tending.named(body.vm)
+            case TurnOn(_, vm) | TurnOff(_, vm):
+                self._desk.answer(request, Accepted({"vm": vm, **self._owner_of(vm)}))
+                self._tending.named(vm)
+            case Remove(_, vm):
+                self._desk.answer(request, Accepted({"vm": vm}))
+            case Give(vm) | RaiseEpoch(vm):
+                self._tending.named(vm)
+            case FailOver(vm) | TakeStopped(vm):
+                self._released(vm)
+            case Open():
+                self._attempt_asked(plan, draft)
+            case Commit(attempt) | Abort(attempt):
+                self._desk.answer(request, Accepted({"attempt": attempt}))
+                self._conductor.decided(attempt)
+            case Close(attempt):
+                self._closed(attempt)
+            case Pause(_, node) | Resume(_, node):
+                self._draining.forget(node)
+                self._desk.answer(request, Accepted({"node": node}))
+                self._draining.tick()
+            case EndDrain() | _:
+                pass
+
+    def dropped(self, plan: Plan, why: Declined | None) -> None:
+        """Nothing was written: a refusal is told to who asked; what decides an attempt goes on."""
+        if why is not None:
+            self._desk.answer(asking.asker_of(plan), why)
+        match plan:
+            case Commit(attempt) if why is not None:
+                self._conductor.refused(attempt, why.sentence)
+            case Commit(attempt) | Abort(attempt):
+                self._conductor.decided(attempt)
+            case _:
+                pass
+
+    def give_up_waiting(self) -> None:
+        """It is written, but whether it will hold is not this leader's to say."""
+        for request, _ in self._until_held:
+            sentence = "It is written, but the coordinator stopped leading before it took effect."
+            self._desk.answer(request, Unknown(sentence))
+        self._until_held.clear()
+
+    # ---- membership
+
+    def _membership_asked(self, plan: Form | Join) -> None:
+        scene = self._desk.scene
+        cluster = scene.book.cluster
+        assert cluster is not None
+        names: tuple[NodeName, ...]
+        if isinstance(plan, Form):
+            names, body = plan.body.nodes, {"cluster": plan.body.name, CLUSTER + "_id": cluster.id}
+            scene.led_at = scene.now  # from now on a quorum has to answer
+        else:
+            names, body = (plan.node,), {"node": plan.node}
+        self._until_held.append((plan.request, dict(body)))
+        for agent in scene.agents:
+            if agent.node in names:
+                agent.welcomed, agent.heard_at = True, scene.now
+                welcome = Welcome(cluster.id, scene.term, agent.incarnation, cluster.timing)
+                self._desk.send(agent, welcome)
+        self._propose_to_all()
+
+    def propose_to(self, agent: Agent) -> None:
+        """Show it the newest view if it is a member, or has been one and is out."""
+        row = self._desk.scene.book.view
+        if row is None:
+            return
+        is_member = row.view.incarnation_of(agent.node) == agent.incarnation
+        if is_member or agent.incarnation in row.left:
+            view = ProposeView(self._desk.cluster, self._desk.scene.term, row.view)
+            self._desk.send(agent, view)
+
+    def _propose_to_all(self) -> None:
+        row = self._desk.scene.book.view
+        assert row is not None
+        out = {dropped.incarnation for dropped in row.dropped}
+        for agent in self._desk.scene.agents:
+            if not agent.welcomed:
+                continue
+            if agent.incarnation in out and agent.incarnation not in row.left:
+                view = ProposeView(self._desk.cluster, self._desk.scene.term, row.view)
+                self._desk.send(agent, view)
+            else:
+                self.propose_to(agent)
+        self._desk.look = True
+
+    def _view_holds(self) -> None:
+        scene = self._desk.scene
+        row = scene.book.view
+        assert row is not None
+        if row.changed:
+            scene.calm_until = scene.now + scene.book.timing.outlast_s
+        for request, body in self._until_held:
+            self._desk.answer(request, Accepted(dict(body)))
+        self._until_held.clear()
+        for agent in scene.agents:
+            agent.no_lease_since = None  # the lease begins anew with the view
+        self._conductor.look_for_ends()
+        self._tending.all()
+        self._desk.look = True
+
+    # ---- VMs and attempts
+
+    def _owner_of(self, vm: VmName) -> dict[str, object]:
+        row = self._desk.scene.book.vms[vm]
+        return {"node": row.owner, "epoch": row.epoch}
+
+    def _released(self, vm: VmName) -> None:
+        for row in list(self._desk.scene.book.unclosed.values()):
+            if row.vm == vm and row.decision is not Decision.OPEN:
+                self._conductor.decided(row.id)
+        self._tending.named(vm)
+
+    def _attempt_asked(self, plan: Open, draft: Draft) -> None:
+        assert draft.attempt is not None
+        row = self._desk.scene.book.attempts[draft.attempt]
+        if draft.answer is not None:
+            self._desk.answer(plan.request, draft.answer)
+            return
+        if plan.request is None:
+            self._draining.opened(row.vm)
+        self._desk.answer(plan.request, Accepted({"attempt": row.id}))
+        self._conductor.opened(row)
+
+    def _closed(self, attempt: object) -> None:
+        row = next(r for r in self._desk.scene.book.attempts.values() if r.id == attempt)
+        self._conductor.closed(row.id)
+        self._tending.settled(row.vm)
+        self._tending.named(row.vm)
+        self._draining.tick()
