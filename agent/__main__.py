@@ -6,10 +6,14 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from protocol.errors import ClusterError
+
+if TYPE_CHECKING:
+    from agent.io.outgoing import Source
 
 
 def options() -> argparse.Namespace:
@@ -31,18 +35,22 @@ def options() -> argparse.Namespace:
         metavar="ADDR:PORT",
         help="where a coordinator listens, in the order to try; repeat for each network",
     )
-    parser.add_argument("--heartbeat-port", type=int, default=3343, help="UDP (3343; 0: any)")
-    parser.add_argument("--migration-port", type=int, default=6600, help="TCP (6600; 0: any)")
+    parser.add_argument("--heartbeat-port", default="3343", help="UDP (3343; 0: any)")
+    parser.add_argument("--migration-port", default="6600", help="TCP (6600; 0: any)")
     parser.add_argument("--memory-bytes", type=int, required=True, help="what VMs may use together")
     parser.add_argument(
         "--tracker", choices=("auto", "kernel", "map"), default="auto", help="of dirty pages"
     )
+    parser.add_argument("--beat-log", type=Path, help="folder for a log of arrivals")
     parser.add_argument("--ready-fd", type=int, help="where to say that the node is ready")
     chosen = parser.parse_args()
     try:
         chosen.addresses = dict(_pair(text, "=") for text in chosen.network)
         coordinators = [_pair(text, ":") for text in chosen.coordinator]
-        chosen.coordinators = [(host, int(port)) for host, port in coordinators]
+        chosen.coordinators = [(host, _port(port)) for host, port in coordinators]
+        chosen.heartbeat_port, chosen.migration_port = map(
+            _port, (chosen.heartbeat_port, chosen.migration_port)
+        )
         for address in (*chosen.addresses.values(), *(host for host, _ in chosen.coordinators)):
             ipaddress.ip_address(address)
     except ValueError as error:
@@ -57,7 +65,14 @@ def _pair(text: str, mark: str) -> tuple[str, str]:
     return left, right
 
 
-def main() -> int:
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise ValueError(f"{text!r} is no port: 0 to 65535 are")
+    return int(text)
+
+
+def main(source: "type[Source] | None" = None) -> int:
+    """`source` is how pages are sent, where a measurement wants another way than the agent's."""
     chosen = options()
     structlog.configure(
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
@@ -70,7 +85,7 @@ def main() -> int:
     from agent.io.program import run
 
     try:
-        run(chosen)
+        run(chosen, source)
     except (ClusterError, ValueError) as error:
         sys.stderr.write(f"agent {chosen.node}: {error}\n")
         return 1

@@ -234,7 +234,9 @@ def _state_received(
         reason = "The target's memory differs from the source's; the guest runs on where it was."
         return _give_up(AwaitingState(switch), reason, order, here)
     verify_s += switch.verify_s
-    switch = switch.ended(now, ("last pages", now - switch.part_s - verify_s), ("verify", verify_s))
+    last_pages = ("last pages", now - switch.part_s - verify_s)
+    parts = (last_pages, ("verify", verify_s)) if digest else (last_pages,)
+    switch = switch.ended(now, *parts)
     opens = SayToPeer(order.attempt, OpenStorage(order.attempt, order.epoch))
     return OpeningStorage(switch), (_progress(order, here, Step.STORAGE, switch.trip), opens)
 

@@ -57,6 +57,7 @@ from protocol.messages import (
     Decided,
     DeviceState,
     Ended,
+    MigrationMessage,
     OpenStorage,
     Reserve,
     Reserved,
@@ -99,7 +100,7 @@ STATES: list[State] = [
     Clearing(ENDED),
     Done(ENDED),
 ]
-SAID = [
+SAID: list[MigrationMessage] = [
     DEVICE,
     RoundEnded(A, 1, 3),
     OpenStorage(A, E),

@@ -26,6 +26,8 @@ def test_a_new_incarnation_acknowledges_nothing_before_its_start_wait_is_over() 
 
     assert here.propose(T, view(4, member("b")), Promises(), False) is Verdict.PENDING
     assert here.ready_s == 5.0
+    assert not here.may_support(life("b"), 4.999), "nor does it support anybody"
+    assert here.may_support(life("b"), 5.0)
     assert here.take_ready(4.999) is None
     assert here.take_ready(5.0) is not None
 

@@ -26,7 +26,7 @@ def test_a_start_that_is_told_again_starts_nothing_twice() -> None:
 def test_what_was_lost_under_an_epoch_is_not_started_under_it_again() -> None:
     vms = running()
 
-    assert vms.gone(VM, "its worker ended") == [Stopped(VM, E1, "its worker ended")]
+    assert vms.failed(VM, "its worker ended") == [Stopped(VM, E1, "its worker ended")]
     (said,) = vms.start(VM, E1, SPEC)
     assert isinstance(said, Stopped)
     assert vms.start(VM, E2, SPEC) == [CreateVm(VM, E2, SPEC, Hold.NONE)]
@@ -42,7 +42,7 @@ def test_a_failed_start_is_told_with_its_reason() -> None:
     vms = Vms()
     vms.start(VM, E1, SPEC)
 
-    assert vms.gone(VM, "no memory is left") == [Stopped(VM, E1, "no memory is left")]
+    assert vms.failed(VM, "no memory is left") == [Stopped(VM, E1, "no memory is left")]
     assert vms.created(VM) == []
 
 
@@ -51,7 +51,7 @@ def test_a_start_under_a_newer_epoch_ends_what_is_here_first() -> None:
 
     assert vms.start(VM, E2, SPEC) == [DestroyVm(VM)]
     assert vms.start(VM, E2, SPEC) == [], "told again while the old one leaves"
-    assert vms.gone(VM, "") == [CreateVm(VM, E2, SPEC, Hold.NONE)]
+    assert vms.destroyed(VM) == [CreateVm(VM, E2, SPEC, Hold.NONE)]
 
 
 def test_a_stop_is_answered_when_it_is_done_or_when_nothing_is_there() -> None:
@@ -59,7 +59,7 @@ def test_a_stop_is_answered_when_it_is_done_or_when_nothing_is_there() -> None:
 
     assert vms.stop(VM, E1) == [DestroyVm(VM)]
     assert vms.stop(VM, E1) == []
-    assert vms.gone(VM, "") == [Stopped(VM, E1)]
+    assert vms.destroyed(VM) == [Stopped(VM, E1)]
     assert vms.stop(VM, E1) == [Stopped(VM, E1)]
 
 
@@ -76,7 +76,7 @@ def test_a_stop_takes_back_a_start_that_waits_and_an_older_stop_does_not() -> No
 
     assert vms.stop(VM, E1) == [Stopped(VM, E1)]
     assert vms.stop(VM, E2) == []
-    assert vms.gone(VM, "") == [Stopped(VM, E2)]
+    assert vms.destroyed(VM) == [Stopped(VM, E2)]
 
 
 def test_after_a_stop_nothing_starts_under_its_epoch() -> None:
@@ -104,7 +104,7 @@ def test_the_end_of_a_reservation_is_the_attempts_to_tell() -> None:
     vms = Vms()
     vms.reserve(VM, E1, SPEC)
 
-    assert vms.gone(VM, "its worker ended") == []
+    assert vms.failed(VM, "its worker ended") == []
 
 
 def test_a_start_that_comes_during_an_attempt_waits_for_its_end() -> None:
@@ -120,7 +120,7 @@ def test_a_start_that_is_newer_than_the_attempts_end_starts_anew() -> None:
     vms.start(VM, E3, SPEC, in_attempt=True)
 
     assert vms.carry(SetHolds(VM, E2, Hold.NONE)) == [DestroyVm(VM)]
-    assert vms.gone(VM, "") == [CreateVm(VM, E3, SPEC, Hold.NONE)]
+    assert vms.destroyed(VM) == [CreateVm(VM, E3, SPEC, Hold.NONE)]
 
 
 def test_a_start_that_comes_during_an_attempt_starts_when_the_attempt_has_taken_the_vm_away() -> (
@@ -130,7 +130,17 @@ def test_a_start_that_comes_during_an_attempt_starts_when_the_attempt_has_taken_
     vms.start(VM, E3, SPEC, in_attempt=True)
 
     vms.carry(DestroyVm(VM))
-    assert vms.gone(VM, "") == [CreateVm(VM, E3, SPEC, Hold.NONE)]
+    assert vms.destroyed(VM) == [CreateVm(VM, E3, SPEC, Hold.NONE)]
+
+
+def test_of_what_leaves_only_the_end_is_heard() -> None:
+    vms = running()
+    vms.start(VM, E2, SPEC)
+
+    assert vms.failed(VM, "its worker ended as it left") == []
+    assert vms.destroyed(VM) == [CreateVm(VM, E2, SPEC, Hold.NONE)]
+    assert vms.destroyed(VM) == [], "an end that comes twice is not that of the new one"
+    assert vms.created(VM) == [Started(VM, E2)]
 
 
 def test_reports_tell_what_was_seen_last() -> None:
