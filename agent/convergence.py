@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from agent.config import Limits
+from protocol import names
 from protocol.messages import RoundRecord
 
 Policy = Callable[[Sequence[RoundRecord], Limits], str | None]
 """Why the guest should be stopped after these rounds; None asks for another round."""
 
-DEFAULT_POLICY = "2008r2"
+DEFAULT_POLICY = names.POLICIES[0]
 
 
 def pages_per_s(record: RoundRecord) -> float:

@@ -143,7 +143,8 @@ class AgentCore:
                 return self.attempts.feed_vm(vm, event, now)
             case GuestResumed(vm):
                 self.vms.resumed(event)
-                return self.attempts.feed_vm(vm, event, now)
+                # So that the next report does not tell of a guest that nobody has looked at yet.
+                return [ObserveGuests(), *self.attempts.feed_vm(vm, event, now)]
             case GuestObserved():
                 self.vms.observed(event)
                 return []

@@ -11,7 +11,7 @@ from coordinator.placement import (
 from coordinator.requests import CreateVm, Declined
 from coordinator.rows import AttemptRow, VmRow
 from coordinator.scene import Scene
-from protocol.names import PAGE_BYTES, NodeName, NodeState, VmName, VmSpec
+from protocol.names import PAGE_BYTES, POLICIES, NodeName, NodeState, VmName, VmSpec
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -107,6 +107,14 @@ def too_little(scene: Scene, node: NodeName, size: int) -> Declined:
 def no_room(scene: Scene, size: int) -> Declined:
     sentence = f"No node that is Up has {size} bytes of memory free: make room or add a node."
     return Declined(409, "no-memory", sentence)
+
+
+def check_policy(policy: str) -> Declined | None:
+    """No name means the default. The nodes refuse others, too, but only once memory is reserved."""
+    if not policy or policy.lower() in POLICIES:
+        return None
+    sentence = f"There is no migration policy {policy!r}: choose one of {', '.join(POLICIES)}."
+    return Declined(422, "unknown-policy", sentence)
 
 
 def check_source(scene: Scene, vm: VmRow) -> Declined | None:

@@ -39,7 +39,9 @@ class Open:
     def draft(self, scene: Scene) -> Draft | Declined:
         if scene.book.cluster is None:
             return Declined(409, "no-cluster", "There is no cluster yet: form one first.")
-        checked = admission.migration_target(scene, self.vm, self.target)
+        checked = admission.check_policy(self.policy) or admission.migration_target(
+            scene, self.vm, self.target
+        )
         if isinstance(checked, Declined):
             return self._refused(scene, checked) if self.request is not None else checked
         vm, node = checked

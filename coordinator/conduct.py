@@ -46,7 +46,16 @@ from protocol.messages import (
     Reserve,
     Reserved,
 )
-from protocol.names import AttemptId, Decision, Incarnation, Member, NodeName, Step, Verify
+from protocol.names import (
+    AttemptId,
+    Decision,
+    Epoch,
+    Incarnation,
+    Member,
+    NodeName,
+    Step,
+    Verify,
+)
 
 NOTHING_SEEN = Seen()
 
@@ -115,6 +124,9 @@ class Conductor:
                 self.feed(row, EndGaveUp(is_source, message.cancelled, message.reason))
             case Ended() if message.decision is row.decision:
                 self._keep(under_way, parts=message.parts)
+                if not is_source and message.decision is Decision.COMMITTED:
+                    # Its guest runs: whoever asks next need not wait for a report to see that.
+                    agent.online[row.vm] = Epoch(row.epoch + 1)
                 self.feed(row, EndEnded(is_source))
             case _:
                 pass
@@ -282,7 +294,7 @@ class Conductor:
             incarnation,
             row.id,
             row.vm,
-            type(row.epoch)(row.epoch + 1),
+            Epoch(row.epoch + 1),
             decision,
             row.reason,
         )

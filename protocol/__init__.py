@@ -20,7 +20,7 @@ coordinator -> both        Decided      S11: committed; sql01 is agent 2's, epoc
            <- both         Ended        carried out, cleaned up, and how long each part took
 ```
 
-names.py is the vocabulary, messages.py every message in full, errors.py what can go wrong and how
+names.py is the vocabulary, messages/ every message in full, errors.py what can go wrong and how
 sure one may be of it; shapes.py, codec.py and framing.py turn messages to bytes; io/link.py is TCP.
 Whatever speaks with authority names its term, incarnation, epoch or attempt; the stale is refused.
 """

@@ -21,6 +21,9 @@ ViewNumber = NewType("ViewNumber", int)
 
 PAGE_BYTES = 4096
 
+POLICIES = ("2008r2",)
+"""How a migration may decide when to stop its rounds; the first is the default."""
+
 
 class NodeState(enum.Enum):
     """What the cluster makes of a node, as the cluster's administrator reads it."""

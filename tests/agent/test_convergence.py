@@ -1,5 +1,6 @@
 from agent.config import Limits
-from agent.convergence import no_such_policy, pages_in, policy_named, stop_reason_2008r2
+from agent.convergence import POLICIES, no_such_policy, pages_in, policy_named, stop_reason_2008r2
+from protocol import names
 from protocol.messages import RoundRecord
 
 LIMITS = Limits(rounds_max=3, blackout_max_s=0.05)
@@ -47,3 +48,7 @@ def test_policies_are_known_by_name_in_any_case_and_others_are_refused_in_a_sent
     assert policy_named("2008R2") is policy_named("") is stop_reason_2008r2
     assert policy_named("never") is None
     assert no_such_policy("never") == "There is no migration policy 'never'; there are 2008r2."
+
+
+def test_every_policy_that_can_be_asked_for_is_known_to_the_source() -> None:
+    assert set(POLICIES) == set(names.POLICIES)
