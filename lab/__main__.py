@@ -1,0 +1,77 @@
+"""The console script `hvlab`: the shell's commands, and those that need the lab's own machine."""
+
+from typing import Annotated
+
+import rich.console
+import typer
+
+from lab import commands, fault_commands
+from lab.errors import LabError
+from shell.app import build
+from shell.errors import DONE, FAILED, ShellError
+from shell.io import desk
+from shell.session import Json, examples
+
+SEEDS = 1000
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the lab running at the end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Watch a running VM move, be refused, survive its target, and start again elsewhere."""
+    from lab.demo import play  # with all that measures, which other commands need not load
+
+    raise typer.Exit(play(keep=keep, as_json=as_json))
+
+
+def sim(
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many seeds to play; 1000, or 1 with --seed.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The first of them.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Play seeds of the simulated cluster and check its promises after every event."""
+    from lab import simulate
+
+    if seed is not None and seeds is None:
+        kept = simulate.replay(seed, rich.console.Console(stderr=as_json))
+    else:
+        first, many = seed or 0, seeds or SEEDS
+        console = rich.console.Console(stderr=as_json)
+        kept = simulate.simulate(range(first, first + many), console=console)
+    if as_json:
+        played = seeds or (SEEDS if seed is None else 1)
+        commands.print_data({"first": seed or 0, "seeds": played, "ok": kept})
+    raise typer.Exit(DONE if kept else FAILED)
+
+
+def bench(
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of each way.")] = 10,
+    memory: Annotated[str, typer.Option(help="Memory of the VM, like 512MiB or 1GiB.")] = "1GiB",
+    as_json: Json = False,
+) -> None:
+    """Measure migrations against a bare send/recv loop."""
+    from lab import bench as measuring
+
+    measuring.run(rounds=rounds, memory=memory, as_json=as_json)
+
+
+def program() -> typer.Typer:
+    """All commands of `hvlab`."""
+    app = build()
+    commands.add_to(app)
+    fault_commands.add_to(app)
+    app.command(epilog=examples("hvlab demo", "hvlab demo --json"))(demo)
+    app.command(epilog=examples("hvlab sim --seeds 200", "hvlab sim --seeds 1 --seed 42"))(sim)
+    app.command(epilog=examples("hvlab bench --rounds 10 --memory 1GiB"))(bench)
+    return app
+
+
+def main() -> None:
+    desk.main(program(), desk.LiveDesk(commands.find_api), (ShellError, LabError))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How a person drives a cluster: the commands of `hvlab` that speak HTTP, and nothing but HTTP."""
