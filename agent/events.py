@@ -113,6 +113,14 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
+class PagesMoved:
+    """A pass is under way, and so many of its pages have left by now."""
+
+    attempt: AttemptId
+    pages: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoundSent:
     """A pass is on its way: all its pages were handed to the network."""
 
@@ -207,7 +215,7 @@ class StorageFailed:
 
 
 VmEvent = VmCreated | VmFailed | GuestPaused | GuestResumed | VmDestroyed | GuestObserved
-SourceEvent = Connected | RoundSent | LastPagesSent | PeerSaid | PeerLost
+SourceEvent = Connected | PagesMoved | RoundSent | LastPagesSent | PeerSaid | PeerLost
 TargetEvent = (
     ReserveDone
     | ReserveFailed

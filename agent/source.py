@@ -23,6 +23,7 @@ from agent.events import (
     GuestPaused,
     GuestResumed,
     LastPagesSent,
+    PagesMoved,
     PeerLost,
     PeerSaid,
     RoundSent,
@@ -96,6 +97,9 @@ def step(state: State, event: Event, order: Migrate, here: Here, now: float) -> 
             trip = Trip(network)
             started = _progress(order, here, Step.FIRST_ROUND, trip)
             return Copying(trip), (started, SendRound(order.attempt, 0))
+        case Copying(trip), PagesMoved(_, pages):
+            at = Step.ROUND if trip.rounds else Step.FIRST_ROUND
+            return state, (_progress(order, here, at, trip, moved_pages=pages),)
         case Copying(trip, landed), RoundSent(_, record):
             trip = replace(trip, rounds=(*trip.rounds, record))
             ended = SayToPeer(order.attempt, RoundEnded(order.attempt, record.round, record.pages))
@@ -155,7 +159,7 @@ def _before_consent(state: BeforeConsent, event: Event, order: Migrate, here: He
             ended = _ended(event, here)
             says = SayToPeer(order.attempt, Abandoned(order.attempt, event.reason))
             return Done(ended), (says, *_let_go(order, here, event.epoch, False, ended))
-        case GuestPaused() | GuestResumed() | VmDestroyed() | LeaderHeard():
+        case GuestPaused() | GuestResumed() | VmDestroyed() | LeaderHeard() | PagesMoved():
             return state, ()
     raise IllegalEvent(state, event)
 
@@ -330,6 +334,7 @@ def _progress(
     trip: Trip,
     record: RoundRecord | None = None,
     reason: str = "",
+    moved_pages: int = 0,
 ) -> Tell:
     return Tell(
         Progress(
@@ -340,7 +345,7 @@ def _progress(
             at,
             trip.network,
             here.pages_total,
-            sum(done.pages for done in trip.rounds),
+            sum(done.pages for done in trip.rounds) + moved_pages,
             record,
             reason,
         )

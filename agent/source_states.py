@@ -12,6 +12,7 @@ from agent.events import (
     GuestPaused,
     GuestResumed,
     LastPagesSent,
+    PagesMoved,
     PeerLost,
     PeerSaid,
     RoundSent,
@@ -156,6 +157,7 @@ BeforeConsent = Connecting | Copying | Landing | Ready | Switching
 State = BeforeConsent | Deciding | Leaving | GivenUp | Done
 Event = (
     Connected
+    | PagesMoved
     | RoundSent
     | LastPagesSent
     | PeerSaid

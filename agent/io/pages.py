@@ -110,6 +110,7 @@ class PageSender:
         self._attempt = attempt
         self._busy = threading.Lock()
         self._failed: ClusterError | None = None
+        self._tallies: list[_Tally] = []
         self._pool = concurrent.futures.ThreadPoolExecutor(len(socks), "pages-out")
 
     def send_round(
@@ -123,13 +124,16 @@ class PageSender:
         assert len(runs) == 0 or int(runs.ends[-1]) <= len(self._array), "pages outside the VM"
         with self._busy:
             began = time.monotonic()
+            self._tallies = tallies = [_Tally() for _ in self._streams]
             shares = stripes(runs, len(self._streams), STRIPE_PAGES)
+            work = list(zip(self._streams, shares, tallies, strict=True))
             jobs = [
-                self._pool.submit(self._send_share, stream, round_no, share, zero_check, stop)
-                for stream, share in zip(self._streams[1:], shares[1:], strict=True)
+                self._pool.submit(self._send_share, *part, round_no, zero_check, stop)
+                for part in work[1:]
             ]
-            first = self._send_share(self._streams[0], round_no, shares[0], zero_check, stop)
-            tallies = [first, *(job.result() for job in jobs)]
+            self._send_share(*work[0], round_no, zero_check, stop)
+            for job in jobs:
+                job.result()
             if self._failed is not None:
                 raise self._failed
             return RoundSent(
@@ -139,6 +143,11 @@ class PageSender:
                 sum(tally.wire_bytes for tally in tallies),
                 time.monotonic() - began,
             )
+
+    @property
+    def moved_pages(self) -> int:
+        """How many pages of the round that is being sent have left; another thread may ask."""
+        return sum(tally.pages for tally in self._tallies)
 
     def close(self) -> None:
         """End the streams at once, also under a round that is being sent, and free the sockets."""
@@ -150,10 +159,15 @@ class PageSender:
                 stream.close()
 
     def _send_share(
-        self, stream: Stream, round_no: int, runs: Runs, zero_check: bool, stop: threading.Event
-    ) -> _Tally:
+        self,
+        stream: Stream,
+        runs: Runs,
+        tally: _Tally,
+        round_no: int,
+        zero_check: bool,
+        stop: threading.Event,
+    ) -> None:
         """One stream's part of a round. The first failure of any is kept and ends them all."""
-        tally = _Tally()
         try:
             for batch in split(runs, BATCH_PAGES):
                 if stop.is_set():
@@ -161,13 +175,13 @@ class PageSender:
                         f"round {round_no} was stopped before all its pages had left"
                     )
                 self._send_batch(stream, round_no, batch, zero_check, tally)
+                tally.pages += batch.pages
             self._send_header(stream, Kind.END, round_no, no_runs(), tally)
         except ClusterError as error:
             if self._failed is None:
                 self._failed = error
             for other in self._streams:
                 other.interrupt()
-        return tally
 
     def _send_batch(
         self, stream: Stream, round_no: int, runs: Runs, zero_check: bool, tally: _Tally

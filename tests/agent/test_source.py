@@ -19,6 +19,7 @@ from agent.events import (
     GuestPaused,
     GuestResumed,
     LastPagesSent,
+    PagesMoved,
     PeerLost,
     PeerSaid,
     RoundSent,
@@ -117,6 +118,7 @@ SAID: list[MigrationMessage] = [
 ]
 EVENTS: list[Event] = [
     Connected(A, CSV),
+    PagesMoved(A, 7),
     RoundSent(A, ENOUGH),
     LastPagesSent(A, LAST, b"d", 0.01),
     *(PeerSaid(A, message) for message in SAID),
@@ -372,3 +374,17 @@ def test_a_round_that_landed_before_we_knew_that_it_was_sent_counts() -> None:
 
     assert isinstance(state, Copying)
     assert actions[-1] == SendRound(A, 1)
+
+
+def test_while_a_round_travels_those_who_watch_hear_how_far_it_is() -> None:
+    first = Copying(Trip(CSV))
+    second = Copying(Trip(CSV, (MUCH,)))
+
+    for state, at, pages in ((first, Step.FIRST_ROUND, 7), (second, Step.ROUND, MUCH.pages + 7)):
+        after, actions = step(state, PagesMoved(A, 7), ORDER, here(), 1.0)
+
+        assert after == state
+        (told,) = actions
+        assert isinstance(told, Tell)
+        assert isinstance(told.message, Progress)
+        assert (told.message.step, told.message.pages_sent) == (at, pages)
