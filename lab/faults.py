@@ -1,0 +1,359 @@
+"""The faults of the simulation: what each does, how it heals, and how one knows that it took
+effect.
+
+A fault that changed nothing is not counted: a cut must have held something up, a frozen process
+must have missed something, a killed one must have lived.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from coordinator.requests import Accepted, CancelAttempt, Response
+from lab.simnet import Way
+from lab.simulated import SimCluster
+from protocol.names import AttemptId, NodeName
+
+
+class Fault(Protocol):
+    """One thing that breaks and heals. `begin` says whether it could be done at all."""
+
+    def begin(self) -> bool: ...
+
+    def end(self) -> None: ...
+
+    def took_effect(self) -> bool: ...
+
+
+@dataclass(slots=True)
+class KillAgent:
+    """SIGKILL, and a restart with the node's own disk."""
+
+    cluster: SimCluster
+    node: NodeName
+    killed: bool = False
+
+    def begin(self) -> bool:
+        agent = self.cluster.machines[self.node].agent
+        if agent is None or agent.frozen:
+            return False
+        self.killed = True
+        self.cluster.machines[self.node].kill()
+        return True
+
+    def end(self) -> None:
+        self.cluster.machines[self.node].start()
+
+    def took_effect(self) -> bool:
+        return self.killed
+
+
+@dataclass(slots=True)
+class Freeze:
+    """SIGSTOP of the agent alone, or of the whole machine, workers too."""
+
+    cluster: SimCluster
+    node: NodeName
+    with_workers: bool
+    before: int = 0
+
+    def begin(self) -> bool:
+        machine = self.cluster.machines[self.node]
+        if machine.agent is None or machine.agent.frozen:
+            return False
+        self.before = self.cluster.held_up[self.node]
+        machine.freeze(self.with_workers)
+        return True
+
+    def end(self) -> None:
+        self.cluster.machines[self.node].thaw()
+
+    def took_effect(self) -> bool:
+        return self.cluster.held_up[self.node] > self.before
+
+
+@dataclass(slots=True)
+class Cut:
+    """Nothing passes on some ways of the network."""
+
+    cluster: SimCluster
+    ways: tuple[Way, ...]
+    before: int = 0
+
+    def begin(self) -> bool:
+        self.before = self._lost()
+        for way in self.ways:
+            self.cluster.net.cut(way)
+        return bool(self.ways)
+
+    def end(self) -> None:
+        for way in self.ways:
+            self.cluster.net.heal(way)
+
+    def took_effect(self) -> bool:
+        return self._lost() > self.before
+
+    def _lost(self) -> int:
+        return sum(self.cluster.net.lost[way] for way in self.ways)
+
+
+@dataclass(slots=True)
+class KillCoordinator:
+    """SIGKILL of whoever leads, and a restart."""
+
+    cluster: SimCluster
+    name: str = ""
+
+    def begin(self) -> bool:
+        place = self.cluster.coordinators[self.cluster.leader]
+        if place.process is None or place.process.frozen:
+            return False
+        self.name = place.name
+        place.kill()
+        return True
+
+    def end(self) -> None:
+        self.cluster.start_a_coordinator(self.name)
+
+    def took_effect(self) -> bool:
+        return bool(self.name)
+
+
+@dataclass(slots=True)
+class PauseCoordinator:
+    """SIGSTOP of whoever leads; with `rival`, another one leads meanwhile."""
+
+    cluster: SimCluster
+    rival: bool
+    name: str = ""
+    before: int = 0
+
+    def begin(self) -> bool:
+        place = self.cluster.coordinators[self.cluster.leader]
+        if place.process is None or place.process.frozen:
+            return False
+        self.name, self.before = place.name, self.cluster.held_up[place.name]
+        place.freeze()
+        if self.rival:
+            self.cluster.coordinators[other_than(self.name)].start()
+        return True
+
+    def end(self) -> None:
+        self.cluster.coordinators[self.name].thaw()
+
+    def took_effect(self) -> bool:
+        return self.cluster.held_up[self.name] > self.before
+
+
+@dataclass(slots=True)
+class Rival:
+    """A second coordinator starts while the first one leads."""
+
+    cluster: SimCluster
+    name: str = ""
+    term: int = 0
+
+    def begin(self) -> bool:
+        self.name = other_than(self.cluster.leader)
+        place = self.cluster.coordinators[self.name]
+        if place.process is not None:
+            return False
+        self.term = self.cluster.truth.term
+        place.start()
+        return True
+
+    def end(self) -> None:
+        """The operators keep the one that leads."""
+
+    def took_effect(self) -> bool:
+        return self.cluster.truth.term > self.term
+
+
+@dataclass(slots=True)
+class StoreOutage:
+    """No request of the leader gets to the store, or no answer back."""
+
+    cluster: SimCluster
+    name: str = ""
+    before: int = 0
+
+    def begin(self) -> bool:
+        self.name = self.cluster.leader
+        self.before = self._said_nothing()
+        self.cluster.coordinators[self.name].store.begin_outage()
+        return True
+
+    def end(self) -> None:
+        self.cluster.coordinators[self.name].store.end_outage()
+
+    def took_effect(self) -> bool:
+        return self._said_nothing() > self.before
+
+    def _said_nothing(self) -> int:
+        fates = self.cluster.coordinators[self.name].store.fates
+        return sum(count for fate, count in fates.items() if fate.name != "ANSWERED")
+
+
+@dataclass(slots=True)
+class SlyStore:
+    """Requests get lost, answers get lost, deeds come late: the leader does not know what became of
+    half of them.
+    """
+
+    cluster: SimCluster
+    name: str = ""
+    before: int = 0
+
+    def begin(self) -> bool:
+        self.name = self.cluster.leader
+        store = self.cluster.coordinators[self.name].store
+        self.before = self._said_nothing()
+        store.trouble = replace(
+            store.trouble, answer_lost=0.2, request_lost=0.1, request_late=0.2, delay_s=(0.01, 0.5)
+        )
+        return True
+
+    def end(self) -> None:
+        self.cluster.coordinators[self.name].store.trouble = self.cluster.setting.trouble
+
+    def took_effect(self) -> bool:
+        return self._said_nothing() > self.before
+
+    def _said_nothing(self) -> int:
+        fates = self.cluster.coordinators[self.name].store.fates
+        return sum(count for fate, count in fates.items() if fate.name != "ANSWERED")
+
+
+@dataclass(slots=True)
+class StorageFails:
+    """The disks cannot be opened at the next S10 of this node."""
+
+    cluster: SimCluster
+    node: NodeName
+    before: int = 0
+
+    def begin(self) -> bool:
+        machine = self.cluster.machines[self.node]
+        self.before = machine.storage_failed
+        machine.fails_storage = 1
+        return True
+
+    def end(self) -> None:
+        self.cluster.machines[self.node].fails_storage = 0
+
+    def took_effect(self) -> bool:
+        return self.cluster.machines[self.node].storage_failed > self.before
+
+
+@dataclass(slots=True)
+class Storm:
+    """Datagrams get lost, come late and come twice."""
+
+    cluster: SimCluster
+    before: int = 0
+
+    def begin(self) -> bool:
+        self.before = self.cluster.net.disturbed.total()
+        self.cluster.net.weather = replace(
+            self.cluster.setting.weather, loss=0.1, late=0.25, duplicates=0.25, late_s=5.0
+        )
+        return True
+
+    def end(self) -> None:
+        self.cluster.net.weather = self.cluster.setting.weather
+
+    def took_effect(self) -> bool:
+        return self.cluster.net.disturbed.total() > self.before + 5
+
+
+@dataclass(slots=True)
+class CancelMigration:
+    """Somebody cancels the attempt."""
+
+    cluster: SimCluster
+    attempt: AttemptId
+    accepted: bool = False
+
+    def begin(self) -> bool:
+        return self.cluster.ask(CancelAttempt(self.attempt), self._answered)
+
+    def _answered(self, response: Response) -> None:
+        self.accepted = isinstance(response, Accepted)
+
+    def end(self) -> None:
+        """It is done at once, or not at all."""
+
+    def took_effect(self) -> bool:
+        return self.accepted
+
+
+def other_than(coordinator: str) -> str:
+    return "c2" if coordinator == "c1" else "c1"
+
+
+def ways_of(
+    cluster: SimCluster, senders: Iterable[str], receivers: Iterable[str]
+) -> tuple[Way, ...]:
+    """Every way from one of `senders` to one of `receivers`, on all networks."""
+    to = tuple(receivers)
+    return tuple(
+        (network, sender, receiver)
+        for network in cluster.networks
+        for sender in senders
+        for receiver in to
+        if sender != receiver
+    )
+
+
+def cut_off(cluster: SimCluster, node: NodeName) -> Cut:
+    """The node hears nobody and nobody hears it."""
+    others = [*cluster.machines, *cluster.coordinators]
+    return Cut(cluster, (*ways_of(cluster, [node], others), *ways_of(cluster, others, [node])))
+
+
+def cut_between(cluster: SimCluster, one: str, other: str) -> Cut:
+    return Cut(cluster, (*ways_of(cluster, [one], [other]), *ways_of(cluster, [other], [one])))
+
+
+def mute(cluster: SimCluster, node: NodeName) -> Cut:
+    """The node hears everybody, and nobody hears it."""
+    return Cut(cluster, ways_of(cluster, [node], [*cluster.machines, *cluster.coordinators]))
+
+
+def deafen(cluster: SimCluster, node: NodeName) -> Cut:
+    """Everybody hears the node, and it hears nobody."""
+    return Cut(cluster, ways_of(cluster, [*cluster.machines, *cluster.coordinators], [node]))
+
+
+def cut_from_coordinators(cluster: SimCluster, node: NodeName) -> Cut:
+    names = list(cluster.coordinators)
+    return Cut(cluster, (*ways_of(cluster, [node], names), *ways_of(cluster, names, [node])))
+
+
+NODE_FAULTS: dict[str, Callable[[SimCluster, NodeName], Fault]] = {
+    "kill agent": KillAgent,
+    "freeze agent": lambda cluster, node: Freeze(cluster, node, with_workers=False),
+    "freeze node": lambda cluster, node: Freeze(cluster, node, with_workers=True),
+    "cut off": cut_off,
+    "mute": mute,
+    "deafen": deafen,
+    "cut control": cut_from_coordinators,
+    "storage fails": StorageFails,
+}
+"""Faults of one node."""
+
+LAB_FAULTS: dict[str, Callable[[SimCluster], Fault]] = {
+    "kill leader": KillCoordinator,
+    "pause leader": lambda cluster: PauseCoordinator(cluster, rival=False),
+    "pause, rival": lambda cluster: PauseCoordinator(cluster, rival=True),
+    "rival": Rival,
+    "store outage": StoreOutage,
+    "sly store": SlyStore,
+    "storm": Storm,
+}
+"""Faults of what all share."""
+
+ATTEMPT_FAULTS = ("cut pair", "cancel")
+"""Faults that need a migration to hurt."""
+
+FAULTS = (*NODE_FAULTS, *LAB_FAULTS, *ATTEMPT_FAULTS)

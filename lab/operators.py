@@ -1,0 +1,119 @@
+"""People at work on a simulated cluster: they create, start, stop, move, drain, whatever breaks."""
+
+from random import Random
+
+from agent.convergence import DEFAULT_POLICY
+from coordinator.requests import (
+    Accepted,
+    CreateVm,
+    DeleteVm,
+    MigrateVm,
+    PauseNode,
+    Request,
+    Response,
+    ResumeNode,
+    StartVm,
+    StopVm,
+)
+from lab.simulated import SimCluster
+from protocol.names import PAGE_BYTES, Fill, NodeName, Verify, VmName, VmSpec, Workload
+
+PAGES = 16
+
+
+def wave_vm(steps_per_s: int, seed: int = 1, pages: int = PAGES) -> VmSpec:
+    """A VM whose memory proves itself."""
+    work = Workload("wave", steps_per_s * PAGE_BYTES)
+    return VmSpec(pages * PAGE_BYTES, work, Fill.ZERO, seed)
+
+
+class Operators:
+    """They ask for something every few seconds, and take no notice of refusals."""
+
+    def __init__(self, cluster: SimCluster, pause_s: tuple[float, float] = (1.5, 6.0)) -> None:
+        self.cluster = cluster
+        self.random: Random = cluster.world.stream("operators")
+        self.works = True
+        self.accepted = 0
+        self._pause_s = pause_s
+        self._last_vm = 0
+
+    def begin(self) -> None:
+        for _ in self.cluster.machines:
+            self._create()
+        self._rest()
+
+    def stop(self) -> None:
+        """From now on they only put back what they have paused."""
+        self.works = False
+        self._tidy()
+
+    def _rest(self) -> None:
+        self.cluster.world.after(self.random.uniform(*self._pause_s), self._work)
+
+    def _work(self) -> None:
+        if not self.works:
+            return
+        request = self._idea()
+        if request is not None:
+            self._ask(request)
+        self._rest()
+
+    def _ask(self, request: Request) -> None:
+        self.cluster.detail(f"operators: {request}")
+        self.cluster.ask(request, self._answered)
+
+    def _answered(self, response: Response) -> None:
+        self.accepted += isinstance(response, Accepted)
+
+    def _tidy(self) -> None:
+        for node in self._paused():
+            self._ask(ResumeNode(node))
+        self.cluster.world.after(3.0, self._tidy)
+
+    def _paused(self) -> list[NodeName]:
+        rows = self.cluster.truth.range("node/")
+        return [NodeName(row.value["name"]) for row in rows if row.value and row.value["paused"]]
+
+    def _idea(self) -> Request | None:
+        random, rows = self.random, self.cluster.checker.vms
+        chance = random.random()
+        names = sorted(rows)
+        if not names or (chance < 0.04 and len(names) < 2 * len(self.cluster.machines)):
+            self._create()
+            return None
+        vm = VmName(random.choice(names))
+        row = rows[vm]
+        if row["wish"] == "off":
+            return DeleteVm(vm) if chance < 0.2 else StartVm(vm)
+        if chance < 0.12:
+            return StopVm(vm)
+        if chance < 0.24:
+            paused = self._paused()
+            if paused:
+                return ResumeNode(paused[0])
+            node = random.choice(sorted(self.cluster.machines))
+            return PauseNode(node, drain=random.random() < 0.7)
+        return self._migration(vm)
+
+    def _migration(self, vm: VmName) -> MigrateVm:
+        random = self.random
+        owner = self.cluster.checker.vms[vm]["owner"]
+        others = [node for node in sorted(self.cluster.machines) if node != owner]
+        target = random.choice(others) if random.random() < 0.9 else None
+        return MigrateVm(vm, target, DEFAULT_POLICY, random.choice([Verify.OFF, Verify.FULL]))
+
+    def _create(self) -> None:
+        """Names come back now and then, after they were deleted."""
+        known = self.cluster.checker.vms
+        if self._last_vm and self.random.random() < 0.3:
+            number = self.random.randint(1, self._last_vm)
+        else:
+            self._last_vm += 1
+            number = self._last_vm
+        vm = VmName(f"vm{number}")
+        if vm in known:
+            return
+        spec = wave_vm(self.random.choice([2, 5, 10, 25]), self.random.randrange(1000))
+        node = self.random.choice([None, *sorted(self.cluster.machines)])
+        self._ask(CreateVm(vm, spec, node, start=True))

@@ -1,0 +1,206 @@
+"""Play seeds: each a lab, its operators and its faults, checked after every event and once more
+when all has healed.
+"""
+
+import collections
+import hashlib
+import multiprocessing
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lab.chaos import NO_STEP, Chaos, setting_of
+from lab.faults import FAULTS
+from lab.operators import Operators
+from lab.simulated import SimCluster
+from protocol.names import Step
+
+FAULTS_MIN = 5
+PAST_PAUSE_MIN = 3
+FAULTY_S = 480.0
+FAULTY_MAX_S = 1500.0
+TAIL_S = 120.0
+PLAYED_S = 600.0
+LOG_LINES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of one seed. Without `trouble` all promises were kept."""
+
+    seed: int
+    played_s: float = 0.0
+    events: int = 0
+    faults: int = 0
+    past_pause: int = 0
+    settled_s: float = 0.0
+    """How long it took until all was well after the last fault."""
+
+    fingerprint: str = ""
+    """Of the whole log: the same seed has the same."""
+
+    coverage: dict[tuple[str, str], int] = field(default_factory=dict)
+    trouble: str = ""
+    log: tuple[str, ...] = ()
+
+    @property
+    def is_conclusive(self) -> bool:
+        return (
+            self.played_s >= PLAYED_S
+            and self.faults >= FAULTS_MIN
+            and self.past_pause >= PAST_PAUSE_MIN
+        )
+
+
+class Player:
+    """One seed, from the first event to the verdict."""
+
+    def __init__(self, seed: int, is_verbose: bool = False) -> None:
+        self.seed = seed
+        self.cluster = SimCluster(seed, setting_of(seed))
+        self.cluster.is_verbose = is_verbose
+        self.chaos = Chaos(self.cluster)
+        self.operators = Operators(self.cluster)
+
+    def play(self) -> Report:
+        """Safety while faults last, liveness after the last one."""
+        settled_s, trouble = 0.0, ""
+        try:
+            self.cluster.start()
+            self.operators.begin()
+            self.chaos.begin()
+            self._hurt()
+            self.chaos.stop()
+            self.operators.stop()
+            healed_at = self.cluster.world.now
+            complaints = self.cluster.settle(TAIL_S)
+            settled_s = self.cluster.world.now - healed_at
+            if complaints:
+                waited = f"{TAIL_S:.0f} s after the last fault"
+                trouble = f"not well {waited}: " + "; ".join(complaints)
+            elif self.cluster.world.now < PLAYED_S:
+                self.cluster.run(PLAYED_S - self.cluster.world.now)
+            if not trouble and (complaints := self.cluster.settle(30.0)):
+                trouble = "not well at the end: " + "; ".join(complaints)
+        except Exception as broken:
+            trouble = "".join(traceback.format_exception(broken)[-8:])
+        return self._report(settled_s, trouble)
+
+    def _hurt(self) -> None:
+        cluster = self.cluster
+        cluster.run(FAULTY_S)
+        cluster.world.run_while(lambda: not self._is_enough(), FAULTY_MAX_S, 10.0)
+
+    def _is_enough(self) -> bool:
+        return (
+            len(self.chaos.effective()) >= FAULTS_MIN
+            and len(self.cluster.past_pause) >= PAST_PAUSE_MIN
+        )
+
+    def _report(self, settled_s: float, trouble: str) -> Report:
+        world = self.cluster.world
+        log = "\n".join(world.log)
+        return Report(
+            seed=self.seed,
+            played_s=world.now,
+            events=world.events,
+            faults=len(self.chaos.effective()),
+            past_pause=len(self.cluster.past_pause),
+            settled_s=settled_s,
+            fingerprint=hashlib.sha256(log.encode()).hexdigest(),
+            coverage=dict(self.chaos.coverage()),
+            trouble=trouble and f"{trouble.rstrip()}\n(at {world.now:.3f} s)",
+            log=tuple(world.log) if trouble else (),
+        )
+
+
+def play(seed: int) -> Report:
+    return Player(seed).play()
+
+
+def play_all(seeds: Iterable[int], processes: int = 2) -> Iterator[Report]:
+    """Reports as they come; with one process in this very one."""
+    if processes == 1:
+        yield from map(play, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(play, seeds, chunksize=2)
+
+
+def simulate(seeds: Iterable[int], processes: int = 2, console: Console | None = None) -> bool:
+    """Play `seeds` and show what came of them; True if every promise was kept in every one."""
+    console = console or Console()
+    wanted, began = list(seeds), time.monotonic()
+    reports: list[Report] = []
+    bar = Progress(
+        TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+    )
+    with bar:
+        task = bar.add_task("seeds", total=len(wanted))
+        for report in play_all(wanted, processes):
+            reports.append(report)
+            bar.advance(task)
+            if report.trouble or not report.is_conclusive:
+                tell(report, console)
+    console.print(coverage_table(reports))
+    console.print(summary(reports, time.monotonic() - began), highlight=False)
+    return all(not report.trouble and report.is_conclusive for report in reports)
+
+
+def replay(seed: int, console: Console | None = None) -> bool:
+    """Play one seed with all that can be told of it."""
+    console = console or Console()
+    player = Player(seed, is_verbose=True)
+    report = player.play()
+    for line in player.cluster.world.log:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    tell(report, console, with_log=False)
+    return not report.trouble and report.is_conclusive
+
+
+def tell(report: Report, console: Console, with_log: bool = True) -> None:
+    """What is wrong with a seed, its last words, and how to see it again."""
+    if report.trouble:
+        for line in report.log[-LOG_LINES:] if with_log else ():
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(f"seed {report.seed}: {report.trouble}", markup=False, soft_wrap=True)
+        console.print(f"replay: hvlab sim --seed {report.seed}", markup=False)
+    elif not report.is_conclusive:
+        console.print(
+            f"seed {report.seed} is inconclusive: {report.faults} faults took effect,"
+            f" {report.past_pause} migrations came past S8, {report.played_s:.0f} s were played"
+        )
+    else:
+        console.print(f"seed {report.seed}: all promises kept, log {report.fingerprint[:16]}")
+
+
+def summary(reports: list[Report], took_s: float) -> str:
+    failed = [report.seed for report in reports if report.trouble]
+    vague = [report.seed for report in reports if not report.trouble and not report.is_conclusive]
+    played_h = sum(report.played_s for report in reports) / 3600
+    lines = [
+        f"{len(reports)} seeds, {played_h:.0f} simulated hours,"
+        f" {sum(r.events for r in reports)} events,"
+        f" {sum(r.faults for r in reports)} faults that took effect,"
+        f" {sum(r.past_pause for r in reports)} migrations past S8, in {took_s:.0f} s",
+        f"slowest to be well again: {max((r.settled_s for r in reports), default=0.0):.0f} s",
+        f"broken: {sorted(failed) or 'none'}; inconclusive: {sorted(vague) or 'none'}",
+    ]
+    return "\n".join(lines)
+
+
+def coverage_table(reports: Iterable[Report]) -> Table:
+    """How often each fault took effect at each step of a migration."""
+    total: collections.Counter[tuple[str, str]] = collections.Counter()
+    for report in reports:
+        total.update(report.coverage)
+    steps = [step.value for step in list(Step)[1:]] + [NO_STEP]
+    table = Table("fault", *steps, title="faults that took effect, by step of a migration")
+    for fault in FAULTS:
+        table.add_row(fault, *(str(total[step, fault] or "") for step in steps))
+    return table

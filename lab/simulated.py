@@ -1,0 +1,199 @@
+"""A whole cluster in one thread: real cores, simulated machines, network and store, and a checker
+that watches.
+"""
+
+import collections
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from coordinator.requests import FormCluster, Request, Response
+from lab.checker import CheckedStore, Checker
+from lab.simagent import SimAgent
+from lab.simcoordinator import SimCoordinator
+from lab.simnet import End, Link, Network, Weather
+from lab.simnode import SimMachine
+from lab.simstore import HONEST, SimStore, Trouble
+from lab.world import Clock, World
+from protocol.messages import FromAgent
+from protocol.names import PAGE_BYTES, AttemptId, NetworkName, NodeName, Step, Timing, VmName
+
+DIAL_TIMEOUT_S = 2.0
+MEMORY_BYTES = 4096 * PAGE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a simulated lab is made of; the defaults are a calm one."""
+
+    nodes: tuple[str, ...] = ("node1", "node2", "node3")
+    networks: tuple[str, ...] = ("lan",)
+    timing: Timing = Timing(2.0, 3)
+    rates: tuple[float, ...] = ()
+    """How fast each node's clock runs, and after those the coordinators'; 1.0 where nothing is
+    said.
+    """
+
+    weather: Weather = field(default_factory=Weather)
+    trouble: Trouble = HONEST
+    pages_per_s: float = 40.0
+    """How many pages a migration sends."""
+
+
+class SimCluster:
+    """Joins everything, and lets whoever hurts it or looks at it in."""
+
+    def __init__(self, seed: int, setting: Setting | None = None) -> None:
+        self.setting = setting or Setting()
+        self.world = World(seed)
+        self.net = Network(self.world, self.setting.weather)
+        self.networks = tuple(NetworkName(name) for name in self.setting.networks)
+        self.pages_per_s = self.setting.pages_per_s
+        self.truth = CheckedStore()
+        self.checker = Checker(self.world, self.truth)
+        self.checker.on_open = self._opened
+        self.world.after_event = self.checker.after_event
+        self.held_up: collections.Counter[str] = collections.Counter()
+        """How much has waited for a frozen process, by its place."""
+
+        self.steps: dict[AttemptId, Step] = {}
+        """The newest step that each attempt has reached."""
+
+        self.past_pause: set[AttemptId] = set()
+        self.on_step: list[Callable[[Step, AttemptId], None]] = []
+        self.is_verbose = False
+        clocks = self._clocks()
+        self.machines = {
+            NodeName(name): SimMachine(self, NodeName(name), next(clocks), MEMORY_BYTES)
+            for name in self.setting.nodes
+        }
+        self.checker.machines = self.machines
+        self.coordinators = {
+            name: SimCoordinator(self, name, next(clocks), self._way_to_store(name))
+            for name in ("c1", "c2")
+        }
+        for machine in self.machines.values():
+            self.net.listen(machine.node, self._receiver(machine))
+
+    def _clocks(self) -> Iterator[Clock]:
+        random = self.world.stream("clocks")
+        rates = itertools.chain(self.setting.rates, itertools.repeat(1.0))
+        return (Clock(self.world, rate, random.uniform(1000.0, 100_000.0)) for rate in rates)
+
+    def _way_to_store(self, name: str) -> SimStore:
+        random = self.world.stream(f"store {name}")
+        return SimStore(self.truth, random, self.world.after, self.setting.trouble)
+
+    def _receiver(self, machine: SimMachine) -> Callable[[str, object], None]:
+        def receive(network: str, message: object) -> None:
+            if machine.agent is not None:
+                machine.agent.datagram(NetworkName(network), message)
+
+        return receive
+
+    # ---- its life
+
+    def start(self, coordinator: str = "c1") -> None:
+        """Machines and a coordinator, a cluster formed of all of them, and its first view."""
+        self.coordinators[coordinator].start()
+        for machine in self.machines.values():
+            machine.start()
+        timing = self.setting.timing
+        form = FormCluster("lab", tuple(self.machines), timing)
+        for _ in range(60):
+            self.run(1.0)
+            if self.checker.view is None:
+                self.ask(form)
+            elif not self.checker.complaints():
+                return
+        raise AssertionError(f"the cluster was not formed: {self.checker.complaints()}")
+
+    def run(self, seconds: float) -> None:
+        self.world.run(self.world.now + seconds)
+
+    def settle(self, within_s: float) -> list[str]:
+        """Run until all is well, but no longer than that; what is not well by then."""
+        until_s = self.world.now + within_s
+        self.world.run_while(lambda: bool(self.checker.complaints()), until_s)
+        return self.checker.complaints()
+
+    def ask(self, request: Request, answered: Callable[[Response], None] | None = None) -> bool:
+        """An operator asks whoever leads; False if nobody is there to be asked."""
+        for name in sorted(self.coordinators, key=lambda name: name != self.leader):
+            process = self.coordinators[name].process
+            if process is not None and not process.frozen:
+                process.ask(request, answered or _ignore)
+                return True
+        return False
+
+    def start_a_coordinator(self, name: str) -> None:
+        """Somebody looks after the coordinators: one runs, unless it was just killed; two only if
+        asked for.
+        """
+        if all(place.process is None for place in self.coordinators.values()):
+            self.coordinators[name].start()
+
+    @property
+    def leader(self) -> str:
+        """Who took the newest term."""
+        row = self.truth.get("term")
+        return "c1" if row.value is None else str(row.value["leader"])
+
+    # ---- what the parts tell each other
+
+    def dial(self, agent: SimAgent, nth: int) -> None:
+        """Connect an agent to one coordinator after the other, on one network after the other."""
+        names = sorted(self.coordinators)
+        place = self.coordinators[names[nth % len(names)]]
+        network = self.networks[nth // len(names) % len(self.networks)]
+        ways = ((network, agent.node, place.name), (network, place.name, agent.node))
+        if any([self.net.blocks(way) for way in ways]):
+            agent.later(DIAL_TIMEOUT_S, agent.not_linked)
+        else:
+            self.world.after(0.002, self._connected, agent, place, network)
+
+    def _connected(self, agent: SimAgent, place: SimCoordinator, network: NetworkName) -> None:
+        process = place.process
+        if not agent.alive:
+            return
+        if process is None:
+            agent.soon(agent.not_linked)
+            return
+        mine = agent.control_end()
+        theirs = End(place.name, _ignore, _ignore)
+        link = Link(self.net, network, mine, theirs)
+        mine.holder.append(link)
+        theirs.holder.append(link)
+        process.accept(theirs)
+        agent.soon(agent.linked, link, mine)
+
+    def agent_says(self, agent: SimAgent, message: FromAgent) -> None:
+        self.checker.agent_says(agent.node, agent.incarnation, message)
+
+    def _opened(self, attempt: AttemptId) -> None:
+        self.reached(Step.ADMISSION, attempt)
+
+    def attempt_of(self, vm: VmName) -> AttemptId | None:
+        return self.checker.attempt_of(vm)
+
+    def reached(self, step: Step, attempt: AttemptId | None) -> None:
+        """An attempt has come to a step: the moment for whoever waits for it."""
+        if attempt is None or self.steps.get(attempt) is step:
+            return
+        self.steps[attempt] = step
+        if step is Step.PAUSE:
+            self.past_pause.add(attempt)
+        self.detail(f"attempt {attempt} reaches {step.value}")
+        for call in list(self.on_step):
+            call(step, attempt)
+
+    def tell(self, words: str) -> None:
+        self.world.say(words)
+
+    def detail(self, words: str) -> None:
+        if self.is_verbose:
+            self.world.say(f"  {words}")
+
+
+def _ignore(_: object) -> None:
+    pass

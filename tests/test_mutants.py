@@ -1,0 +1,41 @@
+"""Rules broken on purpose: each mutant turns its story red, and the story is green without it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+
+from lab.checker import Violation
+from lab.simulated import SimCluster
+from tests import drills, mutants
+
+Drill = Callable[[], SimCluster]
+Mutant = Callable[[], AbstractContextManager[None]]
+
+PAIRS: list[tuple[Mutant, Drill]] = [
+    (mutants.drop_a_dirty_page, drills.migration),
+    (mutants.copy_before_protecting, drills.migration),
+    (mutants.resume_the_source_after_the_commit, drills.migration),
+    (mutants.skip_the_epoch_check, drills.stale_start),
+    (mutants.count_the_lease_from_the_answer, drills.late_answers),
+    (mutants.let_a_worker_outlive_its_lease, drills.owner_cut_off),
+    (mutants.let_a_restarted_peer_support_at_once, drills.promiser_restarts),
+    (mutants.acknowledge_a_view_before_promises_ran_out, drills.promiser_loses_the_route),
+    (mutants.abort_by_a_read, drills.commit_gets_lost),
+    (mutants.skip_the_term_guard, drills.old_leader_wakes),
+    (mutants.commit_without_comparing_the_view, drills.target_leaves_while_the_consent_travels),
+    (mutants.admit_two_migrations, drills.two_migrations_of_one_node),
+]
+
+
+@pytest.mark.parametrize(("mutant", "drill"), PAIRS, ids=lambda call: call.__name__)
+def test_a_broken_rule_is_caught(mutant: Mutant, drill: Drill) -> None:
+    with mutant(), pytest.raises(Violation):
+        drill()
+
+
+@pytest.mark.parametrize(
+    "drill", dict.fromkeys(drill for _, drill in PAIRS), ids=lambda call: call.__name__
+)
+def test_the_same_story_is_green_without_a_mutant(drill: Drill) -> None:
+    assert drill().checker.complaints() == []
