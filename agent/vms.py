@@ -105,6 +105,8 @@ class Vms:
         then = self._then.get(vm)
         if isinstance(then, tuple) and then[0] == epoch:
             return []
+        if isinstance(then, Stopped) and then.epoch == epoch:
+            return []  # its guest may still run: that it has stopped is told when it is gone
         return [Stopped(vm, epoch, f"{vm} ran here under epoch {epoch} and is gone.")]
 
     def _create(self, vm: VmName, epoch: Epoch, spec: VmSpec) -> Outcome:

@@ -12,8 +12,10 @@ from coordinator.requests import CreateVm, Declined
 from coordinator.rows import AttemptRow, VmRow
 from coordinator.scene import Scene
 from protocol.names import PAGE_BYTES, POLICIES, NodeName, NodeState, VmName, VmSpec
+from protocol.workload import format_size
 
-NAME_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+NAME_PATTERN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
+"""Never `.` or `..`, which stand for something else in every path and URL."""
 
 
 def unknown_vm(vm: VmName) -> Declined:
@@ -38,7 +40,8 @@ def check_vm_name(vm: VmName) -> Declined | None:
     if NAME_PATTERN.fullmatch(vm):
         return None
     sentence = (
-        f"{vm!r} is no name for a VM: use 1 to 64 letters, digits, hyphens, underscores and dots."
+        f"{vm!r} is no name for a VM: use 1 to 64 letters, digits, hyphens, underscores and dots,"
+        " with a letter or a digit at either end."
     )
     return Declined(422, "bad-name", sentence)
 
@@ -51,14 +54,18 @@ def check_spec(scene: Scene, spec: VmSpec) -> Declined | None:
         return Declined(422, "bad-memory", sentence)
     if size % PAGE_BYTES:
         below, above = size // PAGE_BYTES * PAGE_BYTES, -(-size // PAGE_BYTES) * PAGE_BYTES
+        fitting = f"{below} or {above}" if below else f"{above}"
         sentence = (
             f"{size} bytes of memory are no multiple of the page of {PAGE_BYTES} bytes:"
-            f" {below or above} or {above} would be."
+            f" {fitting} would be."
         )
         return Declined(422, "bad-memory", sentence)
     largest = max((node_memory_bytes(scene, node) for node in scene.book.nodes), default=0)
     if size > largest:
-        sentence = f"No node has {size} bytes of memory; the largest has {largest}: ask for less."
+        sentence = (
+            f"No node has {format_size(size)} of memory; the largest has {format_size(largest)}:"
+            " ask for no more than that."
+        )
         return Declined(422, "too-large", sentence)
     work = spec.workload
     if work.rate_bytes_per_s < 0 or not 0 <= work.set_bytes <= size:

@@ -191,7 +191,7 @@ class Abort:
         if self.request is None:
             return None
         if row is None:
-            sentence = f"There is no migration attempt {self.attempt}."
+            sentence = f"There is no migration attempt {self.attempt}: name one that exists."
             return Declined(404, "unknown-attempt", sentence)
         how = "refused" if row.outcome is Outcome.REFUSED else row.decision.value
         sentence = f"Attempt {row.id} is {how} already: it cannot be cancelled any more."

@@ -10,6 +10,7 @@ from coordinator.rows import (
     AttemptRow,
     ClusterRow,
     CounterRow,
+    DeletedRow,
     NodeRow,
     ViewRow,
     VmRow,
@@ -17,7 +18,7 @@ from coordinator.rows import (
 from coordinator.store import Row
 from protocol.names import AttemptId, NodeName, Timing, VmName
 
-PREFIXES = (CLUSTER, VIEW, COUNTER, "node/", "vm/", "attempt/")
+PREFIXES = (CLUSTER, VIEW, COUNTER, "node/", "vm/", "deleted/", "attempt/")
 """What a leader reads when it begins; the event log is not among it, it is only added to."""
 
 
@@ -31,6 +32,7 @@ class Book:
         self.counter = CounterRow()
         self.nodes: dict[NodeName, NodeRow] = {}
         self.vms: dict[VmName, VmRow] = {}
+        self.deleted: dict[VmName, DeletedRow] = {}
         self.attempts: dict[AttemptId, AttemptRow] = {}
         self.unclosed: dict[AttemptId, AttemptRow] = {}
         self._unknown_timing = Timing()
@@ -65,6 +67,10 @@ class Book:
                     self.nodes[NodeName(name)] = NodeRow.read(value)
             case "vm":
                 self._learn_vm(VmName(name), value)
+            case "deleted":
+                self.deleted.pop(VmName(name), None)
+                if value is not None:
+                    self.deleted[VmName(name)] = DeletedRow.read(value)
             case "attempt":
                 self._learn_attempt(AttemptId(int(name)), value)
             case _:

@@ -121,7 +121,7 @@ class Conductor:
             case Consented() if is_source and message.epoch == row.epoch:
                 self._consented(row, under_way, message)
             case GaveUp():
-                self.feed(row, EndGaveUp(is_source, message.cancelled, message.reason))
+                self.feed(row, EndGaveUp(is_source, message.reason))
             case Ended() if message.decision is row.decision:
                 self._keep(under_way, parts=message.parts)
                 if not is_source and message.decision is Decision.COMMITTED:
@@ -224,8 +224,8 @@ class Conductor:
             case WriteCommit(consent):
                 # First of all that waits: the guest is paused until this is written.
                 desk.pen.put(Commit(row.id, consent, under_way.seen), urgent=True)
-            case WriteAbort(reason, cancelled):
-                desk.pen.put(Abort(row.id, reason, cancelled, under_way.seen), urgent=True)
+            case WriteAbort(reason):
+                desk.pen.put(Abort(row.id, reason, seen=under_way.seen), urgent=True)
             case TellDecided(is_source, decision):
                 self._tell_decided(row, is_source, decision)
             case WriteClosed():

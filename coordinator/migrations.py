@@ -89,7 +89,6 @@ class SourceConsented:
 @dataclass(frozen=True, slots=True)
 class EndGaveUp:
     is_source: bool
-    cancelled: bool
     reason: str
 
 
@@ -169,7 +168,6 @@ class WriteCommit:
 @dataclass(frozen=True, slots=True)
 class WriteAbort:
     reason: str
-    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +201,8 @@ def step(state: State, event: Event) -> tuple[State, tuple[Order, ...]]:
             return state, ()
 
 
-def _abort(reason: str, cancelled: bool = False) -> tuple[State, tuple[Order, ...]]:
-    return Deciding(commit=False), (WriteAbort(reason, cancelled),)
+def _abort(reason: str) -> tuple[State, tuple[Order, ...]]:
+    return Deciding(commit=False), (WriteAbort(reason),)
 
 
 def _reserving(state: Reserving, event: Event) -> tuple[State, tuple[Order, ...]]:
@@ -242,9 +240,7 @@ def _undecided(
 ) -> tuple[State, tuple[Order, ...]]:
     """What ends any attempt before the source's consent, and what changes nothing."""
     match event:
-        case EndGaveUp(_, cancelled, reason):
-            return _abort(reason, cancelled)
-        case EndLeft(_, reason):
+        case EndGaveUp(_, reason) | EndLeft(_, reason):
             return _abort(reason)
         case DecisionWritten(decision):
             return _settle(decision)

@@ -42,20 +42,25 @@ def given(scene: Scene, vm: VmRow, node: NodeName) -> VmRow:
 
 def without_place(scene: Scene, vm: VmRow) -> str:
     """Why `place_for` finds nothing."""
-    if any(attempt.vm == vm.name for attempt in scene.book.unclosed.values()):
+    if cleaning_up(scene, vm.name):
         return "its last migration is still being cleaned up where there is room for it"
     return f"no node that is Up has {vm.spec.memory_bytes} bytes of memory free for it"
 
 
-def place_for(scene: Scene, vm: VmRow) -> NodeName | None:
-    """Where to start it: not where it is being cleaned up, and after a failure elsewhere."""
-    cleaning = {
+def cleaning_up(scene: Scene, vm: VmName) -> set[NodeName]:
+    """Where an attempt may have left something of `vm` that has still to go."""
+    return {
         node
         for attempt in scene.book.unclosed.values()
-        if attempt.vm == vm.name
+        if attempt.vm == vm
         for node in (attempt.source, attempt.target)
         if node is not None
     }
+
+
+def place_for(scene: Scene, vm: VmRow) -> NodeName | None:
+    """Where to start it: not where it is being cleaned up, and after a failure elsewhere."""
+    cleaning = cleaning_up(scene, vm.name)
     size = vm.spec.memory_bytes
     if vm.restarts:
         elsewhere = best_node(scene, size, avoid=cleaning | {vm.owner})
@@ -158,6 +163,9 @@ class TakeStopped:
     def draft(self, scene: Scene) -> Draft | None:
         vm = scene.book.vms.get(self.vm)
         if vm is None or not vm.live or vm.owner_incarnation != self.incarnation:
+            return None
+        if self.epoch < vm.epoch:
+            # An answer to a stop that was ordered before this start: the VM may run there now.
             return None
         row, puts, notes = _released(scene, vm, "the VM stopped on the source")
         if vm.on and self.reason:

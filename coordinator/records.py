@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from coordinator.rows import AttemptRow, round_data
+from coordinator.plain import round_data
+from coordinator.rows import AttemptRow
 from protocol.messages import Part, RoundRecord
 from protocol.names import PAGE_BYTES
 

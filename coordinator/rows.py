@@ -1,19 +1,16 @@
 """The rows of the store as values, and the plain data that they are kept as."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from coordinator.plain import Data, read_spec, read_view, round_data, spec_data, view_data
 from protocol.messages import RoundRecord
 from protocol.names import (
     AttemptId,
     ClusterId,
     Decision,
-    Endpoint,
     Epoch,
-    Fill,
     Incarnation,
-    Member,
     NetworkName,
     NodeName,
     Outcome,
@@ -21,14 +18,9 @@ from protocol.names import (
     Timing,
     Verify,
     View,
-    ViewNumber,
     VmName,
     VmSpec,
-    VoteConfig,
-    Workload,
 )
-
-Data = Mapping[str, Any]
 
 CLUSTER = "cluster"
 VIEW = "view"
@@ -41,6 +33,10 @@ def node_key(node: NodeName) -> str:
 
 def vm_key(vm: VmName) -> str:
     return f"vm/{vm}"
+
+
+def deleted_key(vm: VmName) -> str:
+    return f"deleted/{vm}"
 
 
 def attempt_key(attempt: AttemptId) -> str:
@@ -103,9 +99,9 @@ class ViewRow:
 
     def data(self) -> dict[str, Any]:
         return {
-            **_view_data(self.view),
+            **view_data(self.view),
             "held": self.holds,
-            "held_view": None if self.held is None else _view_data(self.held),
+            "held_view": None if self.held is None else view_data(self.held),
             "term": self.term,
             "changed": self.changed,
             "dropped": [[d.node, d.incarnation, d.reason] for d in self.dropped],
@@ -116,8 +112,8 @@ class ViewRow:
     def read(data: Data) -> "ViewRow":
         held = data["held_view"]
         return ViewRow(
-            _read_view(data),
-            None if held is None else _read_view(held),
+            read_view(data),
+            None if held is None else read_view(held),
             Term(data["term"]),
             data["changed"],
             tuple(Dropped(*fields) for fields in data["dropped"]),
@@ -176,7 +172,7 @@ class VmRow:
     def data(self) -> dict[str, Any]:
         return {
             "name": self.name,
-            "spec": _spec_data(self.spec),
+            "spec": spec_data(self.spec),
             "owner": self.owner,
             "owner_incarnation": self.owner_incarnation,
             "epoch": self.epoch,
@@ -193,7 +189,7 @@ class VmRow:
     def read(data: Data) -> "VmRow":
         return VmRow(
             name=data["name"],
-            spec=_read_spec(data["spec"]),
+            spec=read_spec(data["spec"]),
             owner=data["owner"],
             owner_incarnation=data["owner_incarnation"],
             epoch=data["epoch"],
@@ -205,6 +201,21 @@ class VmRow:
             restarts=data["restarts"],
             restarted_at=data["restarted_at"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedRow:
+    """What is left of a VM's name: nodes have seen its epochs up to this one and refuse them."""
+
+    name: VmName
+    epoch: Epoch
+
+    def data(self) -> dict[str, Any]:
+        return {"name": self.name, "epoch": self.epoch}
+
+    @staticmethod
+    def read(data: Data) -> "DeletedRow":
+        return DeletedRow(data["name"], data["epoch"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,71 +308,3 @@ class CounterRow:
     @staticmethod
     def read(data: Data) -> "CounterRow":
         return CounterRow(data["events"], data["attempts"])
-
-
-def round_data(record: RoundRecord) -> dict[str, Any]:
-    return {
-        "round": record.round,
-        "pages": record.pages,
-        "zero_pages": record.zero_pages,
-        "wire_bytes": record.wire_bytes,
-        "seconds": record.seconds,
-        "dirty_pages_at_end": record.dirty_pages_at_end,
-    }
-
-
-def _view_data(view: View) -> dict[str, Any]:
-    return {
-        "number": view.number,
-        "members": [_member_data(member) for member in view.members],
-        "votes": {
-            "index": view.votes.index,
-            "votes": [list(pair) for pair in view.votes.votes],
-            "mode": view.votes.mode,
-        },
-    }
-
-
-def _read_view(data: Data) -> View:
-    votes = data["votes"]
-    pairs = tuple((node, count) for node, count in votes["votes"])
-    return View(
-        ViewNumber(data["number"]),
-        tuple(_read_member(member) for member in data["members"]),
-        VoteConfig(votes["index"], pairs, votes["mode"]),
-    )
-
-
-def _member_data(member: Member) -> dict[str, Any]:
-    at = member.endpoint
-    return {
-        "node": member.node,
-        "incarnation": member.incarnation,
-        "addresses": [list(pair) for pair in at.addresses],
-        "heartbeat_port": at.heartbeat_port,
-        "migration_port": at.migration_port,
-    }
-
-
-def _read_member(data: Data) -> Member:
-    addresses = tuple((network, address) for network, address in data["addresses"])
-    endpoint = Endpoint(addresses, data["heartbeat_port"], data["migration_port"])
-    return Member(data["node"], data["incarnation"], endpoint)
-
-
-def _spec_data(spec: VmSpec) -> dict[str, Any]:
-    return {
-        "memory_bytes": spec.memory_bytes,
-        "fill": spec.fill.value,
-        "seed": spec.seed,
-        "workload": {
-            "name": spec.workload.name,
-            "rate_bytes_per_s": spec.workload.rate_bytes_per_s,
-            "set_bytes": spec.workload.set_bytes,
-        },
-    }
-
-
-def _read_spec(data: Data) -> VmSpec:
-    workload = Workload(**data["workload"])
-    return VmSpec(data["memory_bytes"], workload, Fill(data["fill"]), data["seed"])

@@ -266,7 +266,7 @@ class Join:
             sentence = "There is no cluster to join: form one first."
             return Declined(409, "no-cluster", sentence)
         if self.node in scene.book.nodes:
-            sentence = f"Node {self.node} belongs to this cluster already."
+            sentence = f"Node {self.node} belongs to this cluster already: join another one."
             return Declined(409, "node-exists", sentence)
         if refusal := check_available(scene, self.node):
             return refusal

@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 
 from coordinator import admission, chronicle
 from coordinator.events import RequestId
-from coordinator.ownership import given, place_for, without_place
+from coordinator.ownership import cleaning_up, given, place_for, without_place
 from coordinator.pen import Draft
 from coordinator.placement import free_bytes
 from coordinator.requests import CreateVm, Declined
-from coordinator.rows import VIEW, VmRow, node_key, vm_key
+from coordinator.rows import VIEW, DeletedRow, VmRow, deleted_key, node_key, vm_key
 from coordinator.scene import Scene
-from protocol.names import VmName
+from protocol.names import Epoch, VmName
 
 
 def no_cluster() -> Declined:
@@ -39,7 +39,10 @@ class Create:
         node = admission.node_for_new_vm(scene, body)
         if isinstance(node, Declined):
             return node
-        row = VmRow(body.vm, body.spec, owner=node)
+        earlier = scene.book.deleted.get(body.vm)
+        # Nodes refuse epochs that they have seen, also those of a VM that had the name before.
+        epoch = Epoch(0) if earlier is None else earlier.epoch
+        row = VmRow(body.vm, body.spec, owner=node, epoch=epoch)
         notes = [chronicle.group_created(body.vm, node)]
         if body.start:
             row = given(scene, row, node)
@@ -47,6 +50,7 @@ class Create:
         return Draft(
             relies=(VIEW, node_key(node)),
             puts=((vm_key(body.vm), row.data()),),
+            deletes=() if earlier is None else (deleted_key(body.vm),),
             notes=tuple(notes),
         )
 
@@ -69,7 +73,12 @@ class Remove:
             sentence = f"VM {vm.name} is in migration attempt {vm.attempt}: wait for its end."
             return Declined(409, "vm-busy", sentence)
         note = chronicle.group_deleted(vm.name, vm.owner)
-        return Draft(deletes=(vm_key(vm.name),), notes=(note,))
+        left = DeletedRow(vm.name, vm.epoch)
+        return Draft(
+            puts=((deleted_key(vm.name), left.data()),),
+            deletes=(vm_key(vm.name),),
+            notes=(note,),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,8 @@ class TurnOn:
         if vm.live:
             # It is still being stopped: it starts anew once it has.
             return Draft(puts=((vm_key(vm.name), fresh.data()),))
-        stays = admission.check_receiving(scene, vm.owner) is None
+        busy = vm.owner in cleaning_up(scene, vm.name)
+        stays = not busy and admission.check_receiving(scene, vm.owner) is None
         roomy = stays and free_bytes(scene, vm.owner) >= 0
         node = vm.owner if roomy else place_for(scene, fresh)
         if node is None:

@@ -16,7 +16,7 @@ from coordinator.tending import Tending
 from coordinator.views import Form, Join, MarkHeld, ProposeAgain, ProposeNext
 from coordinator.wishes import Create, Remove, TurnOff, TurnOn
 from protocol.messages import ProposeView, Welcome
-from protocol.names import Decision, NodeName, VmName
+from protocol.names import AttemptId, Decision, NodeName, VmName
 
 
 class Aftermath:
@@ -168,8 +168,8 @@ class Aftermath:
         self._desk.answer(plan.request, Accepted({"attempt": row.id}))
         self._conductor.opened(row)
 
-    def _closed(self, attempt: object) -> None:
-        row = next(r for r in self._desk.scene.book.attempts.values() if r.id == attempt)
+    def _closed(self, attempt: AttemptId) -> None:
+        row = self._desk.scene.book.attempts[attempt]
         self._conductor.closed(row.id)
         self._tending.settled(row.vm)
         self._tending.named(row.vm)

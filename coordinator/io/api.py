@@ -78,6 +78,8 @@ def application(
 
 def _handler(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
+        for name in request.match_info.values():
+            _check_name(name)
         query = None
         if route.query is not None:
             query = _checked(route.query, dict(request.query))
@@ -91,6 +93,17 @@ def _handler(route: Route) -> Callable[[web.Request], Awaitable[web.Response]]:
         return _json(await route.handle(Call(dict(request.match_info), body, query)))
 
     return handle
+
+
+def _check_name(name: str) -> None:
+    """What is named in a refusal, in records and in the log is bounded and can be read."""
+    if len(name) > models.NAME_CHARS_MAX or not name.isprintable():
+        raise Refusal(
+            HTTPStatus.NOT_FOUND,
+            "not-found",
+            f"Nothing is called {name[: models.NAME_CHARS_MAX]!r}: names have 1 to "
+            f"{models.NAME_CHARS_MAX} characters, all of them printable.",
+        )
 
 
 async def _body(request: web.Request, route: Route) -> BaseModel:

@@ -16,6 +16,7 @@ from protocol.names import Fill, Verify, Workload
 from protocol.workload import parse_size, parse_workload
 
 NAME_CHARS_MAX = 64
+TEXT_CHARS_MAX = 100
 NODES_MAX = 64
 PAGE_OF_EVENTS = 200
 PAGE_OF_ATTEMPTS = 100
@@ -23,13 +24,20 @@ PAGE_MAX = 1000
 
 
 def _size(value: object) -> object:
-    return parse_size(value) if isinstance(value, str) else value
+    return parse_size(_short(value)) if isinstance(value, str) else value
 
 
 def _workload(value: object) -> Workload:
     if not isinstance(value, str):
         raise ValueError("it is no text")
-    return parse_workload(value)
+    return parse_workload(_short(value))
+
+
+def _short(text: str) -> str:
+    """What is off is said again in the refusal, which shall stay a sentence."""
+    if len(text) > TEXT_CHARS_MAX:
+        raise ValueError(f"it is longer than {TEXT_CHARS_MAX} characters")
+    return text
 
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
@@ -79,7 +87,9 @@ class JoinBody(Body):
 
 
 class PauseBody(Body):
-    drain: bool = Field(False, description="true also moves its VMs away, one after the other")
+    drain: bool = Field(
+        False, description="true or false; true also moves its VMs away, one after the other"
+    )
 
 
 class CreateBody(Body):

@@ -168,13 +168,17 @@ class Operations:
         known = self._driver.picture().attempts
         found = shown.one(known, "attempt", int(number)) if _is_number(number) else None
         if found is None:
-            return self._missing("unknown-attempt", f"There is no migration attempt {number!r}.")
+            return self._unknown_attempt(number)
         return Reply(HTTPStatus.OK, shown.attempt(found))
+
+    def _unknown_attempt(self, number: str) -> Reply:
+        sentence = f"There is no migration attempt {number!r}: name one that exists."
+        return self._missing("unknown-attempt", sentence)
 
     async def cancel(self, call: Call) -> Reply:
         number = call.names["attempt"]
         if not _is_number(number):
-            return self._missing("unknown-attempt", f"There is no migration attempt {number!r}.")
+            return self._unknown_attempt(number)
         return await self._ask(CancelAttempt(AttemptId(int(number))), HTTPStatus.ACCEPTED)
 
     # ---- the event log

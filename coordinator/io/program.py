@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import logging
 import os
 import secrets
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from coordinator.config import CoordinatorConfig, Network
 from coordinator.core import CoordinatorCore
@@ -88,7 +90,11 @@ async def serve_http(
     try:
         # A subscriber or asker that hangs up ends its handler; what it asked goes on in the core.
         runner = web.AppRunner(
-            app, handler_cancellation=True, access_log=None, shutdown_timeout=SHUTDOWN_S
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            logger=_http_log(),
+            shutdown_timeout=SHUTDOWN_S,
         )
         await runner.setup()
         await web.SockSite(runner, sock).start()
@@ -96,6 +102,24 @@ async def serve_http(
         sock.close()
         raise
     return runner.cleanup, f"http://{address_text(*sock.getsockname()[:2])}"
+
+
+class _HttpLog(logging.Handler):
+    """What the HTTP library has to say. Bytes that are no HTTP are a stranger's mistake: a line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger(part="api")
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            log.info("no-http", code=error.code, reason=" ".join(error.message.split())[:100])
+        else:
+            log.error(record.getMessage(), exc_info=record.exc_info)
+
+
+def _http_log() -> logging.Logger:
+    log = logging.Logger("http", logging.INFO)  # apart from the tree: nobody else prints it, too
+    log.addHandler(_HttpLog())
+    return log
 
 
 def address_text(host: str, port: int) -> str:

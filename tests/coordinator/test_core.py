@@ -104,9 +104,7 @@ def test_a_target_that_gives_up_leaves_the_guest_on_the_source_under_a_new_epoch
     world.ask(MOVE)
     target = world["b"]
     head = (target.known, target.term, target.incarnation)
-    target.say(
-        GaveUp(*head, AttemptId(1), SQL, Epoch(1), False, Step.FIRST_ROUND, False, "no memory")
-    )
+    target.say(GaveUp(*head, AttemptId(1), SQL, Epoch(1), False, Step.FIRST_ROUND, "no memory"))
     world.drain()
     world.after(1)
 
@@ -313,9 +311,7 @@ def test_a_drain_gives_a_vm_up_after_two_tries() -> None:
     for number in (1, 2):
         source = world["a"]
         head = (source.known, source.term, source.incarnation)
-        source.say(
-            GaveUp(*head, AttemptId(number), SQL, Epoch(number), True, Step.CONNECT, False, "no")
-        )
+        source.say(GaveUp(*head, AttemptId(number), SQL, Epoch(number), True, Step.CONNECT, "no"))
         world.drain()
         world.after(2)
 

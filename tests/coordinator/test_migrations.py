@@ -88,7 +88,7 @@ EVENTS: list[Event] = [
     TargetReserved(),
     SourceProgressed(),
     SourceConsented(CONSENT),
-    *(EndGaveUp(is_source, False, "it broke") for is_source in (True, False)),
+    *(EndGaveUp(is_source, "it broke") for is_source in (True, False)),
     *(EndLeft(is_source, "it left") for is_source in (True, False)),
     *(EndReturned(True, said) for said in (None, COPYING, WAITING)),
     *(EndReturned(False, said) for said in (None, FILLING, PREPARED)),
@@ -187,12 +187,6 @@ def test_a_source_that_has_begun_and_knows_nothing_any_more_ends_the_attempt() -
 
     assert after == Deciding(commit=False)
     assert isinstance(orders[0], WriteAbort)
-
-
-def test_a_cancel_by_the_source_is_a_cancel_and_not_a_failure() -> None:
-    _, orders = step(Travelling(), EndGaveUp(True, True, "cancelled"))
-
-    assert orders == (WriteAbort("cancelled", cancelled=True),)
 
 
 def test_a_decision_is_told_again_to_whoever_has_not_ended() -> None:

@@ -170,7 +170,7 @@ class ScriptedAgent:
     async def give_up(self, order: Migrate, reason: str) -> None:
         assert self.link is not None
         said = (order.cluster, order.term, self.incarnation, order.attempt, order.vm, order.epoch)
-        await self.link.send(GaveUp(*said, True, Step.ROUND, False, reason))
+        await self.link.send(GaveUp(*said, True, Step.ROUND, reason))
 
 
 @dataclass

@@ -1,0 +1,77 @@
+"""Values of the protocol as the plain data that rows keep, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from protocol.messages import RoundRecord
+from protocol.names import Endpoint, Fill, Member, View, ViewNumber, VmSpec, VoteConfig, Workload
+
+Data = Mapping[str, Any]
+
+
+def round_data(record: RoundRecord) -> dict[str, Any]:
+    return {
+        "round": record.round,
+        "pages": record.pages,
+        "zero_pages": record.zero_pages,
+        "wire_bytes": record.wire_bytes,
+        "seconds": record.seconds,
+        "dirty_pages_at_end": record.dirty_pages_at_end,
+    }
+
+
+def view_data(view: View) -> dict[str, Any]:
+    return {
+        "number": view.number,
+        "members": [_member_data(member) for member in view.members],
+        "votes": {
+            "index": view.votes.index,
+            "votes": [list(pair) for pair in view.votes.votes],
+            "mode": view.votes.mode,
+        },
+    }
+
+
+def read_view(data: Data) -> View:
+    votes = data["votes"]
+    pairs = tuple((node, count) for node, count in votes["votes"])
+    return View(
+        ViewNumber(data["number"]),
+        tuple(_read_member(member) for member in data["members"]),
+        VoteConfig(votes["index"], pairs, votes["mode"]),
+    )
+
+
+def _member_data(member: Member) -> dict[str, Any]:
+    at = member.endpoint
+    return {
+        "node": member.node,
+        "incarnation": member.incarnation,
+        "addresses": [list(pair) for pair in at.addresses],
+        "heartbeat_port": at.heartbeat_port,
+        "migration_port": at.migration_port,
+    }
+
+
+def _read_member(data: Data) -> Member:
+    addresses = tuple((network, address) for network, address in data["addresses"])
+    endpoint = Endpoint(addresses, data["heartbeat_port"], data["migration_port"])
+    return Member(data["node"], data["incarnation"], endpoint)
+
+
+def spec_data(spec: VmSpec) -> dict[str, Any]:
+    return {
+        "memory_bytes": spec.memory_bytes,
+        "fill": spec.fill.value,
+        "seed": spec.seed,
+        "workload": {
+            "name": spec.workload.name,
+            "rate_bytes_per_s": spec.workload.rate_bytes_per_s,
+            "set_bytes": spec.workload.set_bytes,
+        },
+    }
+
+
+def read_spec(data: Data) -> VmSpec:
+    workload = Workload(**data["workload"])
+    return VmSpec(data["memory_bytes"], workload, Fill(data["fill"]), data["seed"])

@@ -1,0 +1,308 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from coordinator.attempts import Commit, Open, Seen
+from coordinator.events import RequestId
+from coordinator.ownership import FailOver, Give, RaiseEpoch, TakeStopped, place_for
+from coordinator.pen import Plan
+from coordinator.requests import CreateVm, Declined
+from coordinator.wishes import Create, TurnOn
+from protocol.names import Decision, Epoch, Outcome, Verify, VmName
+from tests.coordinator.driver import MIB, spec
+from tests.coordinator.stage import NODE_BYTES, SQL, WEB, A, B, C, Stage, ids_of, life, rows_of
+
+ASKER = RequestId(1)
+FELL = FailOver(SQL, life("a"))
+
+
+# ---- whom a VM is given to
+
+
+def test_a_vm_is_given_to_a_life_of_the_held_view_under_the_next_epoch() -> None:
+    stage = Stage()
+    stage.vm(live=False, owner_incarnation=None, epoch=4, waiting="no room")
+
+    given = rows_of(stage.draft(Give(SQL)))["vm/sql01"]
+
+    assert (given["owner"], given["owner_incarnation"]) == ("a", "a-1")
+    assert (given["epoch"], given["live"], given["waiting"]) == (5, True, "")
+    assert {"view", "vm/sql01"} <= stage.compared(Give(SQL))
+
+
+def no_life_may_own() -> list[Stage]:
+    """Each time another reason why no connected node may be given anything."""
+    reborn = Stage()
+    for name in "abc":
+        reborn.connect(name, number=2)
+
+    entering = Stage()
+    held = entering.view("b", "c")
+    entering.view("a", "b", "c", number=2, held=held)
+    entering.cut("b")
+    entering.cut("c")
+
+    leaving = Stage()
+    held = leaving.view("a", "b", "c")
+    leaving.view("a", number=2, held=held)
+    leaving.cut("a")
+
+    unwelcomed = Stage()
+    for agent in unwelcomed.scene.agents:
+        agent.welcomed = False
+
+    paused = Stage()
+    for name in "abc":
+        paused.node(name, paused=True)
+    return [reborn, entering, leaving, unwelcomed, paused]
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_no_plan_gives_a_vm_to_a_life_that_is_not_in_the_held_view_and_staying(index: int) -> None:
+    def stage() -> Stage:
+        return no_life_may_own()[index]
+
+    waits = stage()
+    waits.vm(live=False, owner_incarnation=None)
+    row = rows_of(waits.draft(Give(SQL)))["vm/sql01"]
+    assert (row["live"], row["owner_incarnation"], row["epoch"]) == (False, None, 1)
+    assert "memory free" in row["waiting"]
+
+    off = stage()
+    off.vm(on=False, live=False)
+    assert off.declined(TurnOn(ASKER, SQL)).code == "no-memory"
+    for node in (None, A, B, C):
+        refused = off.declined(Create(ASKER, CreateVm(VmName("new"), spec(), node, True)))
+        assert refused.status == 409
+
+    lost = stage()
+    lost.vm(number=9)
+    row = rows_of(lost.draft(FailOver(SQL, life("a", 9))))["vm/sql01"]
+    assert (row["live"], row["owner"]) == (False, "a")
+
+
+def test_why_a_vm_has_no_place_is_written_once() -> None:
+    stage = Stage(memory_bytes=32 * MIB)
+    stage.vm(live=False)
+
+    assert ids_of(stage.write(Give(SQL))) == [1205]
+    assert stage.row().waiting == f"no node that is Up has {64 * MIB} bytes of memory free for it"
+    assert Give(SQL).draft(stage.scene) is None
+
+    stage.connect("c", memory_bytes=NODE_BYTES)
+    stage.write(Give(SQL))
+    assert (stage.row().owner, stage.row().waiting) == (C, "")
+
+
+@pytest.mark.parametrize("fields", [{"on": False}, {"live": True}, {"failed": "it crashed"}])
+def test_nothing_is_given_that_is_off_or_live_or_failed(fields: dict[str, Any]) -> None:
+    stage = Stage()
+    stage.vm(**{"live": False, **fields})
+
+    assert Give(SQL).draft(stage.scene) is None
+    assert Give(VmName("nope")).draft(stage.scene) is None
+
+
+def test_a_vm_starts_where_nothing_of_its_last_attempt_is_being_cleaned_up() -> None:
+    stage = Stage()
+    stage.vm(live=False)
+    stage.aborted()
+
+    assert place_for(stage.scene, stage.row()) == C
+    stage.cut("c")
+    stage.write(Give(SQL))
+    assert "still being cleaned up" in stage.row().waiting
+
+
+def test_after_a_failure_it_starts_elsewhere_if_it_can() -> None:
+    stage = Stage("ab")
+    row = stage.vm(live=False, restarts=1)
+    stage.vm(WEB, owner="b")
+
+    assert place_for(stage.scene, row) == B, "though a owns fewer other groups"
+    assert place_for(stage.scene, replace(row, restarts=0)) == A
+    stage.node("b", paused=True)
+    assert place_for(stage.scene, row) == A, "better here than nowhere"
+
+
+# ---- an owner that is gone
+
+
+def test_fail_over_does_nothing_while_the_owner_is_in_the_held_view() -> None:
+    stage = Stage()
+    stage.vm()
+    stage.die("a")
+    assert FELL.draft(stage.scene) is None, "unheard, and still a member"
+
+    held = stage.view("abc")
+    stage.view("b", "c", number=2, held=held)
+    assert FELL.draft(stage.scene) is None, "a view without it is written and does not hold"
+
+    stage.view("b", "c", number=2)
+    assert rows_of(stage.draft(FELL))["vm/sql01"]["owner"] == "b"
+
+
+def test_fail_over_is_for_the_life_that_is_gone_and_no_other() -> None:
+    stage = Stage()
+    stage.vm(number=2)
+    stage.view("a2", "b", "c")
+
+    assert FELL.draft(stage.scene) is None
+    stage.vm(live=False)
+    stage.view("b", "c", number=2)
+    assert FELL.draft(stage.scene) is None, "nothing of it is live"
+
+
+def test_fail_over_aborts_the_open_attempt_in_the_same_transaction() -> None:
+    stage = Stage()
+    stage.vm()
+    stage.attempt()
+    stage.view("b", "c", number=2)
+    stage.die("a")
+
+    rows = rows_of(stage.draft(FELL))
+    attempt, vm = rows["attempt/000000001"], rows["vm/sql01"]
+    assert (attempt["decision"], attempt["outcome"]) == ("aborted", "failed")
+    assert attempt["reason"] == "node a, the source, was removed from the cluster"
+    assert (vm["owner"], vm["epoch"]) == ("c", 3), "one for the abort and one for the start"
+    assert {"view", "vm/sql01", "attempt/000000001"} <= stage.compared(FELL)
+    assert ids_of(stage.draft(FELL)) == [1069, 21502, 1200]
+
+
+def test_fail_over_leaves_a_decided_attempt_as_it_was_decided() -> None:
+    stage = Stage()
+    stage.vm(owner="b", epoch=2)
+    stage.attempt(decision=Decision.COMMITTED, outcome=Outcome.COMPLETED)
+    stage.view("a", "c", number=2)
+
+    rows = rows_of(stage.draft(FailOver(SQL, life("b"))))
+    assert set(rows) == {"vm/sql01"}
+    assert (rows["vm/sql01"]["owner"], rows["vm/sql01"]["epoch"]) == ("c", 3)
+
+
+def test_a_vm_that_was_being_stopped_is_off_once_its_node_is_gone() -> None:
+    stage = Stage()
+    stage.vm(on=False)
+    stage.view("b", "c", number=2)
+
+    stage.write(FELL)
+    assert (stage.row().live, stage.row().on, stage.row().epoch) == (False, False, 1)
+
+
+# ---- an owner that has stopped it
+
+
+def test_a_stop_that_was_asked_for_takes_the_vm_offline() -> None:
+    stage = Stage()
+    stage.vm(on=False, epoch=3)
+
+    draft = stage.write(TakeStopped(SQL, life("a"), Epoch(3), ""))
+    assert ids_of(draft) == [1204]
+    assert (stage.row().live, stage.row().failed, stage.row().epoch) == (False, "", 3)
+
+
+@pytest.mark.parametrize("reason", ["", "Epoch 2 of sql01 is over"])
+def test_a_stop_under_an_earlier_epoch_releases_nothing(reason: str) -> None:
+    """The second answer to a stop that was ordered twice, after the VM was started there anew."""
+    stage = Stage()
+    stage.vm(epoch=3)
+
+    assert TakeStopped(SQL, life("a"), Epoch(2), reason).draft(stage.scene) is None
+    assert stage.row().live
+
+
+def test_a_stop_by_another_life_than_the_owners_releases_nothing() -> None:
+    stage = Stage()
+    stage.vm(epoch=3)
+
+    for other in (life("a", 2), life("b")):
+        assert TakeStopped(SQL, other, Epoch(3), "").draft(stage.scene) is None
+    assert TakeStopped(VmName("nope"), life("a"), Epoch(3), "").draft(stage.scene) is None
+
+
+def test_a_vm_that_fails_in_mid_attempt_takes_the_attempt_with_it() -> None:
+    stage = Stage()
+    stage.vm()
+    stage.attempt()
+    crash = TakeStopped(SQL, life("a"), Epoch(1), "its worker ended")
+
+    assert {"vm/sql01", "attempt/000000001"} <= stage.compared(crash)
+    stage.write(crash)
+    row = stage.scene.book.attempts[stage.row().attempt or 0]  # type: ignore[index]
+    assert (row.decision, row.reason) == (Decision.ABORTED, "the VM stopped on the source")
+    assert (stage.row().epoch, stage.row().live) == (2, False)
+
+
+def test_a_failing_vm_is_restarted_once_within_the_period_and_then_stays_failed() -> None:
+    stage = Stage()
+    stage.vm()
+
+    def crash() -> list[int]:
+        row = stage.row()
+        assert row.owner_incarnation is not None
+        return ids_of(stage.write(TakeStopped(SQL, row.owner_incarnation, row.epoch, "crash")))
+
+    assert crash() == [1069]
+    stage.write(Give(SQL))
+    assert (stage.row().owner, stage.row().restarts) == (B, 1)
+
+    stage.scene.now += stage.scene.config.restart_period_s + 1
+    assert crash() == [1069], "the earlier failure is forgotten"
+    stage.write(Give(SQL))
+
+    assert crash() == [1069, 1254]
+    assert stage.row().failed == "crash"
+    assert Give(SQL).draft(stage.scene) is None
+
+
+# ---- epochs that the store has lost
+
+
+def test_an_epoch_is_raised_above_one_that_was_heard_and_never_lowered() -> None:
+    stage = Stage()
+    stage.vm(epoch=3)
+
+    for heard in (1, 2, 3):
+        assert RaiseEpoch(SQL, Epoch(heard)).draft(stage.scene) is None
+    stage.write(RaiseEpoch(SQL, Epoch(7)))
+    assert stage.row().epoch == 8
+    assert RaiseEpoch(VmName("nope"), Epoch(7)).draft(stage.scene) is None
+
+
+def test_the_epoch_of_an_open_attempt_is_not_raised_under_it() -> None:
+    stage = Stage()
+    stage.vm()
+    stage.attempt()
+
+    assert RaiseEpoch(SQL, Epoch(7)).draft(stage.scene) is None
+
+
+# ---- every plan
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Give(WEB),
+        Create(ASKER, CreateVm(VmName("new"), spec(), None, True)),
+        Open(ASKER, SQL, B, "2008r2", Verify.OFF),
+        Commit(1, None, Seen()),  # type: ignore[arg-type]
+        FailOver(VmName("lost"), life("c", 7)),
+        TurnOn(ASKER, VmName("off")),
+    ],
+)
+def test_whatever_gives_a_vm_to_a_node_compares_the_view(plan: Plan) -> None:
+    stage = Stage("abcd")
+    stage.vm(owner="a")
+    stage.vm(WEB, live=False)
+    stage.vm(VmName("off"), on=False, live=False)
+    stage.vm(VmName("lost"), owner="c", number=7)
+    moving = VmName("moving")
+    stage.vm(moving, owner="c")
+    if isinstance(plan, Commit):
+        stage.attempt(vm=moving, source="c", target="d")
+
+    assert not isinstance(plan.draft(stage.scene), Declined)
+    assert "view" in stage.compared(plan)
+    assert any(key.startswith("vm/") for key in stage.compared(plan))

@@ -1,0 +1,123 @@
+"""What is asked becomes one plan; what became of the plan is told to who asked."""
+
+import typing
+
+import pytest
+
+from coordinator import requests
+from coordinator.asking import asker_of, plan_for
+from coordinator.events import RequestId
+from coordinator.ownership import Give
+from coordinator.requests import (
+    Accepted,
+    CancelAttempt,
+    CreateVm,
+    Declined,
+    DeleteVm,
+    FormCluster,
+    JoinNode,
+    MigrateVm,
+    PauseNode,
+    Request,
+    ResumeNode,
+    StartVm,
+    StopVm,
+    Unknown,
+)
+from protocol.messages import VmStopped
+from protocol.names import AttemptId, Epoch, NodeName, Verify
+from tests.coordinator.driver import World, formed, spec, with_vm
+from tests.coordinator.stage import SQL, A, B, C
+
+D = NodeName("d")
+REQUESTS: list[Request] = [
+    FormCluster("test", (A,)),
+    JoinNode(D),
+    CreateVm(SQL, spec(), None, True),
+    DeleteVm(SQL),
+    StartVm(SQL),
+    StopVm(SQL),
+    MigrateVm(SQL, B, "2008r2", Verify.OFF),
+    CancelAttempt(AttemptId(1)),
+    PauseNode(A, True),
+    ResumeNode(A),
+]
+
+
+def test_every_request_there_is_becomes_a_plan_that_answers_its_asker() -> None:
+    assert {type(body) for body in REQUESTS} == set(typing.get_args(requests.Request))
+    for number, body in enumerate(REQUESTS, start=1):
+        plan = plan_for(RequestId(number), body)
+        assert asker_of(plan) == number
+        assert plan == plan_for(RequestId(number), body), "a plan is a value"
+    assert asker_of(Give(SQL)) is None
+
+
+def test_what_was_done_is_answered_with_what_it_was_done_to() -> None:
+    world = formed("abc")
+
+    assert world.ask(CreateVm(SQL, spec(), C, True)) == Accepted(
+        {"vm": "sql01", "node": "c", "epoch": 1}
+    )
+    world.after(2)
+    assert world.ask(PauseNode(B, False)) == Accepted({"node": "b"})
+    assert world.ask(ResumeNode(B)) == Accepted({"node": "b"})
+    assert world.ask(StopVm(SQL)) == Accepted({"vm": "sql01", "node": "c", "epoch": 1})
+    world.after(2)
+    assert world.ask(DeleteVm(SQL)) == Accepted({"vm": "sql01"})
+
+
+@pytest.mark.parametrize("body", [DeleteVm(SQL), StartVm(SQL), ResumeNode(A), StopVm(SQL)])
+def test_a_refused_request_changes_no_row(body: Request) -> None:
+    world = formed()
+    before = world.store.range("", limit=100_000)
+
+    assert isinstance(world.ask(body), Declined)
+    assert world.store.range("", limit=100_000) == before
+
+
+def test_who_asked_for_a_membership_is_told_it_is_unknown_when_the_leader_lets_go() -> None:
+    world = World("abc")
+    world.all_hear_all()
+    world.begin()
+    world.connect()
+    for name in "abc":
+        world[name].acks = False
+    assert world.ask(FormCluster("test", (A, B, C))) is None
+
+    for name in "abc":
+        world.disconnect(name)
+    world.after(10)
+    answer = world.answers[1]
+    assert isinstance(answer, Unknown)
+    assert "stopped leading" in answer.sentence
+
+
+def test_a_name_that_is_used_again_starts_on_nodes_that_have_seen_its_epochs() -> None:
+    world = with_vm(formed())
+    world.ask(StopVm(SQL))
+    world.after(2)
+    world.ask(DeleteVm(SQL))
+
+    assert world.ask(CreateVm(SQL, spec(), A, True)) == Accepted(
+        {"vm": "sql01", "node": "a", "epoch": 2}
+    )
+    world.after(2)
+    assert world["a"].vms == {SQL: 2}
+    assert {row.key for row in world.store.range("deleted/")} == set()
+
+
+def test_the_second_answer_to_a_stop_does_not_release_a_vm_that_was_started_since() -> None:
+    world = with_vm(formed())
+    agent = world["a"]
+    world.ask(StopVm(SQL))
+    world.after(2)
+    world.ask(StartVm(SQL))
+    world.after(1)
+
+    late = VmStopped(agent.known, agent.term, agent.incarnation, SQL, Epoch(1))
+    agent.say(late)
+    world.drain()
+    world.after(3)
+    assert world.running() == {"a": ["sql01"], "b": [], "c": []}
+    assert (world.row("vm/sql01")["owner"], world.row("vm/sql01")["epoch"]) == ("a", 2)
