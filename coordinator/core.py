@@ -367,7 +367,8 @@ class CoordinatorCore:
             self._turn_away(
                 agent,
                 f"Node {hello.node} belongs to cluster {hello.cluster} and this coordinator is"
-                f" {known}: evict the node there first.",
+                f" {known}: give its agent the address of its own coordinator, or an empty state"
+                " folder.",
             )
         elif hello.cluster is not None and not belongs:
             self._turn_away(

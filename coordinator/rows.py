@@ -123,7 +123,7 @@ class ViewRow:
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """A configured node: it counts, up or down, until it is evicted."""
+    """A configured node: its vote counts, up or down."""
 
     name: NodeName
     memory_bytes: int

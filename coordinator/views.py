@@ -300,6 +300,9 @@ def check_available(scene: Scene, node: NodeName) -> Declined | None:
         sentence = f"Node {node} is not connected: start its agent, or check its name."
         return Declined(409, "node-unreachable", sentence)
     if agent.hello.cluster is not None:
-        sentence = f"Node {node} belongs to cluster {agent.hello.cluster}: evict it there first."
+        sentence = (
+            f"Node {node} belongs to cluster {agent.hello.cluster}: "
+            "start its agent with an empty state folder first."
+        )
         return Declined(409, "node-taken", sentence)
     return None

@@ -15,6 +15,12 @@ class TopologyError(LabError):
     exit_code = 2
 
 
+class UnknownFabric(LabError):
+    """Nothing of that name makes networks; the sentence says what does."""
+
+    exit_code = 2
+
+
 class UnknownNode(LabError):
     """The lab has no node of that name; the sentence says which it has."""
 

@@ -5,7 +5,7 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-from lab.errors import LabError
+from lab.errors import LabError, UnknownFabric
 from lab.home import Home, LabRecord
 from lab.loopback import FABRICS
 from lab.processes import Programs, start_lab, stop_lab
@@ -31,9 +31,14 @@ async def bring_up(
 ) -> LabRecord:
     """Start a lab, form its cluster of all nodes and create its VMs; all of it or nothing."""
     if fabric not in FABRICS:
-        raise LabError(f"there is no fabric {fabric!r}: choose one of {', '.join(FABRICS)}")
-    note(f"{topology.name}: starting a coordinator and {_several(len(topology.nodes), 'node')}")
-    record = await start_lab(topology, home, FABRICS[fabric](), programs or Programs())
+        raise UnknownFabric(f"there is no fabric {fabric!r}: choose one of {', '.join(FABRICS)}")
+
+    def allowed() -> None:
+        note(f"{topology.name}: starting a coordinator and {_several(len(topology.nodes), 'node')}")
+
+    record = await start_lab(
+        topology, home, FABRICS[fabric](), programs or Programs(), allowed=allowed
+    )
     async with ended_on_failure(record, home):
         async with Client(record.api) as api:
             await form(api, topology, note)
@@ -99,17 +104,17 @@ async def form(api: Client, topology: Topology, note: Note) -> None:
 
 
 async def _until_heard(api: Client, nodes: Sequence[str]) -> None:
-    """An agent is ready before it has found its coordinator."""
+    """An agent is ready before it has found its coordinator, which may not have its term yet."""
     give_up_at = asyncio.get_running_loop().time() + HEARD_WITHIN_S
     while True:
         status = await api.get("/status")
         missing = [node for node in nodes if node not in (status.get("available") or ())]
-        if not missing:
+        if not missing and status["leader"] is not None:
             return
         if asyncio.get_running_loop().time() >= give_up_at:
+            lacks = f"hear {', '.join(missing)}" if missing else "lead"
             raise LabError(
-                f"the coordinator does not hear {', '.join(missing)} after {HEARD_WITHIN_S:g} s: "
-                "see their logs"
+                f"the coordinator does not {lacks} after {HEARD_WITHIN_S:g} s: see the logs"
             )
         await asyncio.sleep(LOOK_EVERY_S)
 

@@ -103,16 +103,19 @@ async def start_lab(
     programs: Programs = Programs(),
     *,
     ready_within_s: float = READY_WITHIN_S,
+    allowed: Callable[[], None] = lambda: None,
 ) -> LabRecord:
     """Start all programs of a lab and wait until each is ready; the cluster is not formed yet.
 
-    A start that fails, or is cancelled, ends what it started and leaves only the logs.
+    A start that fails, or is cancelled, ends what it started and leaves only the logs. `allowed` is
+    called once nothing speaks against the start any more.
     """
     if refusal := check_machine(topology, machine_memory_bytes()):
         raise LabError(refusal)
     await _clear_stale(home, topology.name)
     with home.starting(topology.name) as folder:
         layout = fabric.take(topology, home)
+        allowed()
         launch = _Launch(topology, layout, programs, folder, fabric.name, ready_within_s)
         try:
             return await launch.run()

@@ -38,13 +38,20 @@ def check(topology: "Topology") -> Iterator[Problem]:
 
 
 def check_machine(topology: "Topology", memory_bytes: int) -> str | None:
-    """Why a machine with `memory_bytes` of memory cannot hold the lab's VMs; None if it can."""
+    """Why a machine with `memory_bytes` of memory cannot hold the lab; None if it can.
+
+    Nodes may have more together than the machine, since their memory is only taken by VMs.
+    """
+    has = f"but this machine has {memory_bytes // 2**20}MiB"
     for name, vm in topology.vms.items():
         if vm.memory > memory_bytes:
-            return (
-                f"VM {name!r} wants {format_size(vm.memory)}, but this machine has "
-                f"{memory_bytes // 2**20}MiB: make the VM smaller"
-            )
+            return f"VM {name!r} wants {format_size(vm.memory)}, {has}: make the VM smaller"
+    together = sum(vm.memory for vm in topology.vms.values())
+    if together > memory_bytes:
+        return f"the VMs want {format_size(together)} together, {has}: make them smaller or fewer"
+    for name, node in topology.nodes.items():
+        if node.memory > memory_bytes:
+            return f"node {name!r} wants {format_size(node.memory)}, {has}: give the node less"
     return None
 
 

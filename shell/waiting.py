@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shell.errors import Declined, Inconclusive, Interrupted, NoApi, ShellError
+from shell.paths import path
 from shell.progress import Bars, ended
 from shell.session import Data, Session
 
@@ -24,7 +25,7 @@ async def until_vm(session: Session, vm: str, state: str, within_s: float = WAIT
     give_up_at = session.now() + within_s
     said = ""
     while True:
-        now: Data = await session.api.get(f"/vms/{vm}")
+        now: Data = await session.api.get(path("vms", vm))
         if now["state"] == state:
             return now
         if now["state"] == "Failed":
@@ -41,10 +42,10 @@ async def until_vm(session: Session, vm: str, state: str, within_s: float = WAIT
         await session.rest()
 
 
-async def patiently(session: Session, path: str, since: float) -> Any:
+async def patiently(session: Session, where: str, since: float) -> Any:
     """What the API says, or None while nobody answers; a coordinator may be away for a while."""
     try:
-        return await session.api.get(path)
+        return await session.api.get(where)
     except NoApi:
         if session.now() >= since + LONELY_S:
             raise

@@ -7,6 +7,7 @@ import typer
 from protocol.names import Verify
 from shell import tables
 from shell.errors import DONE, FAILED, Declined, as_data
+from shell.paths import path
 from shell.progress import Bars
 from shell.session import ApiUrl, Call, Data, Json, Lab, Session, desk_of, examples
 from shell.waiting import follow
@@ -21,7 +22,8 @@ async def move(session: Session, vm: str, to: str | None, policy: str, verify: s
     body = {"to": to, "policy": policy, "verify": verify}
     try:
         begun = await session.api.post(
-            f"/vms/{vm}/migrate", {key: value for key, value in body.items() if value is not None}
+            path("vms", vm, "migrate"),
+            {key: value for key, value in body.items() if value is not None},
         )
     except Declined as exc:
         record = exc.body.get("record")

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from shell.errors import DONE, FAILED
+from shell.paths import path
 from shell.progress import Bars
 from shell.session import ApiUrl, Call, Data, Json, Lab, Session, desk_of, examples
 from shell.waiting import patiently
@@ -29,7 +30,7 @@ async def empty(session: Session, node: str) -> int:
     before: list[Data] = await session.api.get("/vms")
     had = left_on(before, node)
     known = {row["attempt"] for row in await session.api.get("/attempts")}
-    await session.api.post(f"/nodes/{node}/pause", {"drain": True})
+    await session.api.post(path("nodes", node, "pause"), {"drain": True})
     since = session.now()
     with Bars(session.aloud, silent=session.call.as_json) as bars:
         while True:
@@ -81,7 +82,7 @@ def resume(
     """Let a paused node accept VMs again."""
 
     async def command(session: Session) -> int:
-        await session.api.post(f"/nodes/{node}/resume")
+        await session.api.post(path("nodes", node, "resume"))
         session.show({"node": node, "resumed": True}, lambda: [f"{node} accepts VMs again."])
         return DONE
 

@@ -8,6 +8,7 @@ from protocol.names import Fill
 from protocol.workload import parse_size, parse_workload
 from shell import tables
 from shell.errors import DONE, BadWords, Declined
+from shell.paths import path
 from shell.session import ApiUrl, Call, Data, Json, Lab, Session, desk_of, examples
 from shell.waiting import until_vm
 
@@ -49,7 +50,7 @@ def wanted(
 
 async def answer(session: Session, name: str, state: str | None, done: str) -> int:
     """Wait for `state`, if any, and tell how the VM is now."""
-    row = await (until_vm(session, name, state) if state else session.api.get(f"/vms/{name}"))
+    row = await (until_vm(session, name, state) if state else session.api.get(path("vms", name)))
     where = f" on {row['node']}" if row.get("node") else ""
     session.show(row, lambda: [f"{name} {done}: {row['state']}{where}."])
     return DONE
@@ -113,7 +114,7 @@ def show(
     """Show one VM and what its guest has done."""
 
     async def command(session: Session) -> int:
-        row = await session.api.get(f"/vms/{name}")
+        row = await session.api.get(path("vms", name))
         session.show(row, lambda: [tables.vm(row)])
         return DONE
 
@@ -123,7 +124,7 @@ def show(
 async def turn(session: Session, name: str, word: str, already: str, state: str | None) -> int:
     """Start or stop a VM; one that is in that state `already` is as was wished."""
     try:
-        await session.api.post(f"/vms/{name}/{word}")
+        await session.api.post(path("vms", name, word))
     except Declined as exc:
         if exc.code != already:
             raise
@@ -172,7 +173,7 @@ def delete(
     """Delete a VM that is off."""
 
     async def command(session: Session) -> int:
-        await session.api.delete(f"/vms/{name}")
+        await session.api.delete(path("vms", name))
         session.show({"name": name, "deleted": True}, lambda: [f"{name} was deleted."])
         return DONE
 

@@ -89,7 +89,7 @@ class Client:
         try:
             async with self._http.request(method, url, params=params, json=body) as answer:
                 return self._read(answer.status, await answer.read())
-        except aiohttp.InvalidURL as exc:
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as exc:
             raise NoApi(f"{self.url!r} is no URL: write it like http://127.0.0.1:8480") from exc
         except aiohttp.ClientConnectorError as exc:
             number = exc.os_error.errno or 0  # below zero where a name was looked up

@@ -51,7 +51,7 @@ class LiveDesk:
 
     def api_for(self, call: Call) -> str:
         """What was said counts more than the environment, and that more than what runs."""
-        if call.api:
+        if call.api is not None:
             return call.api
         if call.lab is None and (url := os.environ.get("HVLAB_API")):
             return url
@@ -115,7 +115,9 @@ class BadCall(ShellError):
         said = error.format_message() if hasattr(error, "format_message") else str(error)
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else "hvlab"
-        sentence = " ".join(said.split()).rstrip(".")
+        for words, instead in (("Value error, ", ""), (". Did you mean", ", did you mean")):
+            said = said.replace(words, instead)
+        sentence = " ".join(said.split()).rstrip(".?")
         super().__init__(f"{sentence or 'a command is missing'}: see {where} --help")
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import ipaddress
 import socket
 from pathlib import Path
@@ -87,14 +88,22 @@ def test_an_octet_on_which_a_port_is_in_use_is_passed_over(home: Home) -> None:
         assert take(home, demo, ports) != octet
 
 
-def test_a_port_that_is_in_use_on_all_addresses_is_named(home: Home) -> None:
-    with socket.create_server(("0.0.0.0", 0)) as taken:
+@pytest.mark.parametrize(
+    ("which", "kind"),
+    [("heartbeat", "UDP"), ("control", "TCP"), ("migration", "TCP"), ("api", "TCP")],
+)
+def test_a_port_that_is_in_use_on_all_addresses_is_named(home: Home, which: str, kind: str) -> None:
+    transport = socket.SOCK_DGRAM if kind == "UDP" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, transport) as taken:
+        taken.bind(("0.0.0.0", 0))
+        if kind == "TCP":
+            taken.listen()
         port = taken.getsockname()[1]
-        ports = Ports(heartbeat=0, control=0, migration=port, api=0)
+        ports = dataclasses.replace(ANY, **{which: port})
         with pytest.raises(LabError) as refused:
             take(home, builtin("two-nodes"), ports)
 
-    assert f"TCP port {port}: end the program that listens there" in str(refused.value)
+    assert f"{kind} port {port}: end the program that listens there" in str(refused.value)
     assert list((home.root / "octets").iterdir()) == []
 
 

@@ -225,10 +225,15 @@ def test_a_lab_can_be_called_otherwise_but_not_anyhow() -> None:
         builtin("demo").called("../demo")
 
 
-def test_a_vm_larger_than_the_machine_is_refused() -> None:
+def test_a_lab_larger_than_the_machine_is_refused() -> None:
     topology = parse_topology(WHOLE)
-    assert check_machine(topology, 2**30) is None
+    assert check_machine(topology, 2**32) is None
     assert "make the VM smaller" in (check_machine(topology, 2**29) or "")
+    assert check_machine(topology, 2**31) == (
+        "node 'node2' wants 4GiB, but this machine has 2048MiB: give the node less"
+    )
+    second = parse_topology(f"{WHOLE}  web01: {{memory: 1GiB, node: node2}}\n")
+    assert "the VMs want 2GiB together" in (check_machine(second, 2**31 - 1) or "")
 
 
 def test_the_schema_is_plain_json_that_refuses_unknown_keys() -> None:

@@ -1,32 +1,17 @@
 """The command as people call it, in a process of its own, on a lab of real programs."""
 
-import contextlib
-import io
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import uvloop
 
-from lab.__main__ import program
-from lab.commands import find_api
-from lab.errors import LabError
-from lab.home import Home
 from lab.procfs import runs
-from shell.errors import DONE, FAILED, NO_API, OFF, ShellError
-from shell.io.desk import LiveDesk, invoke
+from shell.errors import DONE, FAILED, NO_API, OFF
+from tests.live.cli import ROOT, WITHIN_S, Cli
 
-ROOT = Path(__file__).parent.parent.parent
-WITHIN_S = 120.0
-KNOWN = (ShellError, LabError)
-# The first loop of a process opens a pipe for all of them, which is no leak of any test.
-uvloop.new_event_loop().close()
 TOPOLOGY = """\
 name: cli
 timing: {delay: 200ms, threshold: 5}
@@ -39,62 +24,15 @@ vms:
 """
 
 
-class Cli:
-    """`hvlab` with a home of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = Home(folder / "home")
-        self.topology = folder / "cli.yaml"
-        self.topology.write_text(TOPOLOGY)
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("HVLAB_")}
-        self.env = {**kept, "HVLAB_HOME": str(self.home.root)}
-
-    def argv(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "lab", *words]
-
-    def run(self, *words: str) -> tuple[int, str, str]:
-        """In a process of its own: what starts programs shall not be this one."""
-        done = subprocess.run(
-            self.argv(*words),
-            cwd=ROOT,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=WITHIN_S,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    def call(self, *words: str) -> tuple[int, str, str]:
-        """In this process, which saves the start of another one."""
-        out, err = io.StringIO(), io.StringIO()
-        before = dict(os.environ)
-        os.environ.clear()
-        os.environ.update(self.env)
-        try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                code = invoke(program(), words, LiveDesk(find_api, patience_s=0.2), KNOWN)
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-        return code, out.getvalue(), err.getvalue()
-
-    def data(self, *words: str, code: int = DONE, apart: bool = False) -> Any:
-        """What a command prints for scripts; it must end with `code`."""
-        ended, out, err = (self.run if apart else self.call)(*words, "--json")
-        assert ended == code, (words, out, err)
-        return json.loads(out)
-
-
 @pytest.fixture(scope="module")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    return Cli(tmp_path_factory.mktemp("idle"))
+    return Cli(tmp_path_factory.mktemp("idle"), TOPOLOGY)
 
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """A lab for all questions that do not hurt it."""
-    cli = Cli(tmp_path_factory.mktemp("cli"))
+    cli = Cli(tmp_path_factory.mktemp("cli"), TOPOLOGY)
     up = cli.data("up", str(cli.topology), apart=True)
     assert [node["name"] for node in up["nodes"]] == ["node1", "node2", "node3"]
     processes = cli.home.lab("cli").processes
@@ -200,7 +138,7 @@ def test_the_coordinator_comes_back_with_what_it_knew(cli: Cli) -> None:
 
 
 def test_an_interrupted_start_leaves_no_process(tmp_path: Path) -> None:
-    cli = Cli(tmp_path)
+    cli = Cli(tmp_path, TOPOLOGY)
     with subprocess.Popen(
         cli.argv("up", str(cli.topology)),
         cwd=ROOT,

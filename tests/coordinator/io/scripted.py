@@ -214,6 +214,9 @@ class Operator:
 
     async def form(self, *agents: ScriptedAgent) -> None:
         await self.join(*agents)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await self.get("/status"))["leader"] is None:
+                pass  # agents may be heard before the coordinator has its term
         status, body = await self.post(
             "/cluster", name="lab", nodes=[a.name for a in agents], delay_s=0.05, threshold=20
         )
