@@ -10,9 +10,9 @@ from agent import source, source_states, target, target_states
 from agent.actions import Action, DestroyVm, SetHolds, Tell
 from agent.config import Limits
 from agent.convergence import no_such_policy, policy_named
-from agent.moves import Here, LeaderHeard
+from agent.moves import Here, LeaderHeard, carried_out, gave_up
 from agent.vms import Outcome, Phase, Vms
-from protocol.messages import AttemptReport, Cancel, Decided, Ended, Migrate, Reserve
+from protocol.messages import AttemptReport, Decided, Ended, Migrate, Reserve
 from protocol.names import AttemptId, Decision, Step, VmName
 
 ENDED_MAX = 64
@@ -77,7 +77,7 @@ class Attempts:
             return self._told_again(order.attempt, now)
         here = self._here(order.vm)
         if reason := self._why_no_place(order):
-            told = target.gave_up(order, here, Step.RESERVE, reason)
+            told = gave_up(order, here, Step.RESERVE, reason)
             self.sides[order.attempt] = TargetSide(order, target_states.GivenUp(told, cleared=True))
             return [Tell(told)]
         self._vms.reserve(order.vm, order.epoch, order.spec)
@@ -91,7 +91,7 @@ class Attempts:
             return self._told_again(order.attempt, now)
         here = self._here(order.vm)
         if reason := self._why_no_start(order):
-            told = source.gave_up(order, here, Step.CONNECT, reason)
+            told = gave_up(order, here, Step.CONNECT, reason)
             # A VM that is not here, or moves in another attempt, is not this attempt's to hold or
             # release.
             lost = order.vm not in self._vms.vms or self.moves(order.vm)
@@ -101,9 +101,6 @@ class Attempts:
         state, actions = source.begin(order, here)
         self.sides[order.attempt] = SourceSide(order, state)
         return list(actions)
-
-    def cancel(self, order: Cancel, now: float) -> Outcome:
-        return self.feed(order.attempt, order, now)
 
     def decided(self, decided: Decided, now: float) -> Outcome:
         """The decision ends the attempt, here too; one that was never heard of, or has ended, is
@@ -116,15 +113,8 @@ class Attempts:
         vm = self._vms.vms.get(decided.vm)
         is_source = vm is not None and vm.phase is Phase.HERE
         here = self._here(decided.vm)
-        ended = Ended(
-            here.cluster,
-            here.term,
-            here.incarnation,
-            decided.attempt,
-            is_source == (decided.decision is Decision.ABORTED),
-            decided.decision,
-            (),
-        )
+        stays = is_source == (decided.decision is Decision.ABORTED)
+        ended = carried_out(decided, here, stays)
         self._remember(ended)
         if vm is None or not ended.is_source or decided.epoch <= vm.epoch or self.moves(vm.vm):
             return [Tell(ended)]

@@ -38,7 +38,6 @@ from agent.moves import DeadlinePassed, Here, LeaderHeard, VmLost
 from agent.views import Verdict, Views
 from agent.vms import Outcome, Started, Stopped, Vms
 from protocol.messages import (
-    Cancel,
     Decided,
     Heartbeat,
     Hello,
@@ -184,8 +183,6 @@ class AgentCore:
                 return self.attempts.reserve(message, now)
             case Migrate():
                 return self.attempts.migrate(message, now)
-            case Cancel():
-                return self.attempts.cancel(message, now)
             case Decided():
                 return self.attempts.decided(message, now)
 
@@ -256,11 +253,13 @@ class AgentCore:
                 return self._adopt_ready(now)
             case Verdict.ADOPTED:
                 return [Tell(self._view_acked())]
-            case Verdict.LEFT_OUT:
+            case Verdict.LEFT_OUT | Verdict.NOT_IN_YET:
+                # A leader shows a view to its members and to those whom it left out, and to nobody
+                # else: this life was in one that held, even if its word of that never came.
                 return self._leave(f"View {view.number} leaves {self.incarnation} out.")
             case Verdict.DIFFERS:
                 return [Note("error", f"View {view.number} is not the one that was acknowledged.")]
-            case Verdict.OLD | Verdict.NOT_IN_YET:
+            case Verdict.OLD:
                 return []
 
     def _adopt_ready(self, now: float) -> Outcome:

@@ -23,9 +23,3 @@ def released(holds: Hold, by: Hold) -> Hold:
     """The holds after `by` has released its own; what others set stays."""
     assert by & ALL_HOLDS, f"{by!r} is no hold that somebody can release"
     return holds & ~by
-
-
-def why_held(holds: Hold) -> str:
-    """The holds by their names, for people: 'operator and attempt', or 'nothing'."""
-    names = [hold.name.lower() for hold in holds if hold.name is not None]
-    return " and ".join(names) or "nothing"

@@ -1,12 +1,13 @@
-"""What the two machines of a migration share: where they stand, what else can happen to them, and
-their pictures.
+"""What the two machines of a migration share: where they stand, what else can happen to them, what
+both say of their end, and their pictures.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agent.config import Limits
-from protocol.names import ClusterId, Hold, Incarnation, Term
+from protocol.messages import Decided, Ended, GaveUp, Migrate, Part, Reserve
+from protocol.names import ClusterId, Hold, Incarnation, Step, Term
 
 
 class IllegalEvent(AssertionError):
@@ -51,6 +52,42 @@ class VmLost:
     """The VM's worker has ended, or is being ended, for another reason than this attempt."""
 
     reason: str
+
+
+# ---- What both say to the coordinator
+
+
+def gave_up(order: Migrate | Reserve, here: Here, at: Step, reason: str) -> GaveUp:
+    """This end has ended alone, at that step."""
+    return GaveUp(
+        here.cluster,
+        here.term,
+        here.incarnation,
+        order.attempt,
+        order.vm,
+        order.epoch,
+        isinstance(order, Migrate),
+        at,
+        reason,
+    )
+
+
+def carried_out(
+    decided: Decided, here: Here, is_source: bool, parts: tuple[Part, ...] = ()
+) -> Ended:
+    """This end has carried out what was decided."""
+    return Ended(
+        here.cluster,
+        here.term,
+        here.incarnation,
+        decided.attempt,
+        is_source,
+        decided.decision,
+        parts,
+    )
+
+
+# ---- The pictures
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,6 @@ class Runs:
     def ends(self) -> Pages:
         return self.starts + self.counts
 
-    @property
-    def mean_pages(self) -> float:
-        """How many pages a run has on average; it decides how the pages are best carried."""
-        return self.pages / len(self) if len(self) else 0.0
-
     def numbers(self) -> Pages:
         """The number of every page in the set, in ascending order."""
         before = np.cumsum(self.counts) - self.counts

@@ -30,7 +30,15 @@ from agent.events import (
     VmDestroyed,
 )
 from agent.holds import held, released
-from agent.moves import DeadlinePassed, Here, IllegalEvent, LeaderHeard, VmLost
+from agent.moves import (
+    DeadlinePassed,
+    Here,
+    IllegalEvent,
+    LeaderHeard,
+    VmLost,
+    carried_out,
+    gave_up,
+)
 from agent.source_states import (
     AwaitingState,
     BeforeConsent,
@@ -56,12 +64,10 @@ from agent.source_states import (
 )
 from protocol.messages import (
     Abandoned,
-    Cancel,
     Consented,
     Decided,
     DeviceState,
     Ended,
-    GaveUp,
     Migrate,
     OpenStorage,
     Part,
@@ -146,8 +152,6 @@ def _before_consent(state: BeforeConsent, event: Event, order: Migrate, here: He
         case PeerSaid(_, message):
             said = type(message).__name__
             return _give_up(state, f"The target said {said} out of turn.", order, here)
-        case Cancel(reason=reason):
-            return _give_up(state, reason, order, here, cancelled=True)
         case VmLost(reason):
             return _give_up(state, reason, order, here, lost=True)
         case DeadlinePassed():
@@ -156,7 +160,7 @@ def _before_consent(state: BeforeConsent, event: Event, order: Migrate, here: He
             waited = f"{here.limits.switch_max_s:g} s after the pause"
             return _give_up(state, f"The switch was not ready {waited}.", order, here)
         case Decided(decision=Decision.ABORTED):
-            ended = _ended(event, here)
+            ended = carried_out(event, here, True)
             says = SayToPeer(order.attempt, Abandoned(order.attempt, event.reason))
             return Done(ended), (says, *_let_go(order, here, event.epoch, False, ended))
         case GuestPaused() | GuestResumed() | VmDestroyed() | LeaderHeard() | PagesMoved():
@@ -174,7 +178,8 @@ def _after_consent(
         case Deciding(switch), VmLost():
             return Deciding(switch, lost=True), ()
         case Deciding(switch, lost), Decided() as decided:
-            ended = _ended(decided, here, (Part("commit", max(0.0, now - switch.part_s)),))
+            waited = Part("commit", max(0.0, now - switch.part_s))
+            ended = carried_out(decided, here, True, (waited,))
             if decided.decision is Decision.ABORTED:
                 return Done(ended), _let_go(order, here, decided.epoch, lost, ended)
             if lost:
@@ -187,7 +192,7 @@ def _after_consent(
         case GivenUp(told), VmLost():
             return GivenUp(told, lost=True), ()
         case GivenUp(_, lost), Decided(decision=Decision.ABORTED) as decided:
-            ended = _ended(decided, here)
+            ended = carried_out(decided, here, True)
             return Done(ended), _let_go(order, here, decided.epoch, lost, ended)
         case Done(ended), Decided(decision=decision) if decision is ended.decision:
             return state, (Tell(replace(ended, term=here.term)),)
@@ -276,11 +281,10 @@ def _give_up(
     order: Migrate,
     here: Here,
     *,
-    cancelled: bool = False,
     lost: bool = False,
     tells_peer: bool = True,
 ) -> Next:
-    told = gave_up(order, here, step_of(state), reason, cancelled)
+    told = gave_up(order, here, step_of(state), reason)
     actions: list[Action] = []
     if Hold.ATTEMPT in here.holds and not lost:
         actions.append(SetHolds(order.vm, order.epoch, released(here.holds, Hold.ATTEMPT)))
@@ -288,21 +292,6 @@ def _give_up(
         actions.append(SayToPeer(order.attempt, Abandoned(order.attempt, reason)))
     actions += [CloseAttempt(order.attempt), Tell(told)]
     return GivenUp(told, lost), tuple(actions)
-
-
-def gave_up(order: Migrate, here: Here, at: Step, reason: str, cancelled: bool = False) -> GaveUp:
-    return GaveUp(
-        here.cluster,
-        here.term,
-        here.incarnation,
-        order.attempt,
-        order.vm,
-        order.epoch,
-        True,
-        at,
-        cancelled,
-        reason,
-    )
 
 
 def _let_go(
@@ -313,18 +302,6 @@ def _let_go(
     if lost:
         return close
     return (SetHolds(order.vm, epoch, released(here.holds, Hold.ATTEMPT)), *close)
-
-
-def _ended(decided: Decided, here: Here, parts: tuple[Part, ...] = ()) -> Ended:
-    return Ended(
-        here.cluster,
-        here.term,
-        here.incarnation,
-        decided.attempt,
-        True,
-        decided.decision,
-        parts,
-    )
 
 
 def _progress(

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from agent.actions import (
-    Action,
-)
+from agent.actions import Action
 from agent.config import Limits
 from agent.events import (
     Connected,
@@ -19,14 +17,7 @@ from agent.events import (
     VmDestroyed,
 )
 from agent.moves import DeadlinePassed, LeaderHeard, Move, VmLost, mermaid
-from protocol.messages import (
-    Cancel,
-    Decided,
-    Ended,
-    GaveUp,
-    Part,
-    RoundRecord,
-)
+from protocol.messages import Decided, Ended, GaveUp, Part, RoundRecord
 from protocol.names import NetworkName, Step
 
 
@@ -165,7 +156,6 @@ Event = (
     | GuestPaused
     | GuestResumed
     | VmDestroyed
-    | Cancel
     | Decided
     | LeaderHeard
     | DeadlinePassed
@@ -238,7 +228,7 @@ MOVES: tuple[Move, ...] = (
     *(
         Move(was, on, "GivenUp")
         for was in _BEFORE_CONSENT
-        for on in ("PeerLost", "Abandoned", "out of turn", "Cancel", "VmLost")
+        for on in ("PeerLost", "Abandoned", "out of turn", "VmLost")
     ),
     *(Move(was, "DeadlinePassed", "GivenUp") for was in _SWITCHING),
     Move("AwaitingState", "StateReceived: another digest", "GivenUp"),

@@ -33,7 +33,15 @@ from agent.events import (
     VmDestroyed,
 )
 from agent.holds import released
-from agent.moves import DeadlinePassed, Here, IllegalEvent, LeaderHeard, VmLost
+from agent.moves import (
+    DeadlinePassed,
+    Here,
+    IllegalEvent,
+    LeaderHeard,
+    VmLost,
+    carried_out,
+    gave_up,
+)
 from agent.target_states import (
     BeforePrepared,
     Clearing,
@@ -55,11 +63,8 @@ from agent.target_states import (
 )
 from protocol.messages import (
     Abandoned,
-    Cancel,
     Decided,
     DeviceState,
-    Ended,
-    GaveUp,
     OpenStorage,
     Part,
     Reserve,
@@ -69,7 +74,7 @@ from protocol.messages import (
     StateReceived,
     StorageOpened,
 )
-from protocol.names import Decision, Hold, Step, Verify
+from protocol.names import Decision, Hold, Verify
 
 
 def begin(order: Reserve, here: Here) -> Next:
@@ -135,8 +140,6 @@ def _before_prepared(state: BeforePrepared, event: Event, order: Reserve, here: 
         case PeerSaid(_, message):
             said = type(message).__name__
             return _give_up(state, f"The source said {said} out of turn.", order, here)
-        case Cancel(reason=reason):
-            return _give_up(state, reason, order, here, cancelled=True)
         case VmLost(reason):
             return _give_up(state, reason, order, here, cleared=True)
         case DeadlinePassed():
@@ -165,7 +168,7 @@ def _after_prepared(
         case Prepared(lost), Decided() as decided:
             if decided.decision is Decision.ABORTED:
                 return _clear(decided, order, here, opened=True, cleared=lost)
-            ended = _ended(decided, here)
+            ended = carried_out(decided, here, False)
             if lost:
                 return Done(ended), (CloseAttempt(order.attempt), Tell(ended))
             release = SetHolds(order.vm, decided.epoch, released(here.holds, Hold.ATTEMPT))
@@ -186,7 +189,7 @@ def _after_prepared(
         case GivenUp(told), LeaderHeard():
             return state, (Tell(replace(told, term=here.term)),)
         case GivenUp(_, cleared), Decided(decision=Decision.ABORTED) as decided:
-            ended = _ended(decided, here)
+            ended = carried_out(decided, here, False)
             return (Done(ended), (Tell(ended),)) if cleared else (Clearing(ended), ())
         case Clearing(ended), VmDestroyed():
             ended = replace(ended, term=here.term)
@@ -236,11 +239,10 @@ def _give_up(
     order: Reserve,
     here: Here,
     *,
-    cancelled: bool = False,
     cleared: bool = False,
     tells_peer: bool = True,
 ) -> Next:
-    told = gave_up(order, here, step_of(state), reason, cancelled)
+    told = gave_up(order, here, step_of(state), reason)
     actions: list[Action] = []
     if tells_peer:
         actions.append(SayToPeer(order.attempt, Abandoned(order.attempt, reason)))
@@ -252,34 +254,13 @@ def _give_up(
     return GivenUp(told, cleared), (*actions, Tell(told))
 
 
-def gave_up(order: Reserve, here: Here, at: Step, reason: str, cancelled: bool = False) -> GaveUp:
-    return GaveUp(
-        here.cluster,
-        here.term,
-        here.incarnation,
-        order.attempt,
-        order.vm,
-        order.epoch,
-        False,
-        at,
-        cancelled,
-        reason,
-    )
-
-
 def _clear(
     decided: Decided, order: Reserve, here: Here, *, opened: bool, cleared: bool = False
 ) -> Next:
     """The attempt was aborted: nothing of it stays here."""
-    ended = _ended(decided, here)
+    ended = carried_out(decided, here, False)
     actions: tuple[Action, ...] = (CloseStorage(order.vm, order.attempt),) if opened else ()
     actions = (*actions, CloseAttempt(order.attempt))
     if cleared:
         return Done(ended), (*actions, Tell(ended))
     return Clearing(ended), (*actions, DestroyVm(order.vm))
-
-
-def _ended(decided: Decided, here: Here) -> Ended:
-    return Ended(
-        here.cluster, here.term, here.incarnation, decided.attempt, False, decided.decision, ()
-    )

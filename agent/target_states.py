@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.actions import (
-    Action,
-)
+from agent.actions import Action
 from agent.config import Limits
 from agent.events import (
     GuestPaused,
@@ -22,13 +20,7 @@ from agent.events import (
     VmDestroyed,
 )
 from agent.moves import DeadlinePassed, LeaderHeard, Move, VmLost, mermaid
-from protocol.messages import (
-    Cancel,
-    Decided,
-    DeviceState,
-    Ended,
-    GaveUp,
-)
+from protocol.messages import Decided, DeviceState, Ended, GaveUp
 from protocol.names import Epoch, Step
 
 
@@ -130,7 +122,6 @@ Event = (
     | GuestPaused
     | GuestResumed
     | VmDestroyed
-    | Cancel
     | Decided
     | LeaderHeard
     | DeadlinePassed
@@ -208,7 +199,7 @@ MOVES: tuple[Move, ...] = (
     *(
         Move(was, on, "GivenUp")
         for was in _BEFORE_PREPARED
-        for on in ("PeerLost", "Abandoned", "out of turn", "Cancel", "VmLost")
+        for on in ("PeerLost", "Abandoned", "out of turn", "VmLost")
     ),
     *(Move(was, "Decided aborted", "Clearing") for was in _BEFORE_PREPARED),
 )

@@ -10,7 +10,6 @@ from shell.amounts import mib_per_s, ms
 Row = Mapping[str, Any]
 
 COMING_ONLINE = 1200
-RESOURCE_FAILED = 1069
 MID_COPY = ("S5", "S6")
 STALL_MAX_S = 3.0
 """Steps are told about once a second, so a guest that runs never seems to stand for longer."""

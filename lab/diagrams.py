@@ -118,7 +118,7 @@ def attempt_events() -> tuple[migrations.Event, ...]:
         TargetReserved(),
         SourceProgressed(),
         SourceConsented(CONSENT),
-        *(EndGaveUp(is_source, cancelled=False, reason="") for is_source in ends),
+        *(EndGaveUp(is_source, reason="") for is_source in ends),
         *(EndLeft(is_source, "") for is_source in ends),
         *(EndReturned(is_source, word.report) for is_source in ends for word in _words()),
         *(TimePassed(now) for now in (0.0, 2.0)),

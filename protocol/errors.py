@@ -5,12 +5,6 @@ ClusterError              indefinite unless a class says otherwise
 ├── Refused               definite    the rules say no; the sentence says what would be right
 ├── NotReady              definite    right request, wrong moment: nothing was done, ask again
 ├── NoMemory              definite    the machine has not the memory that was asked for
-├── Stale                 definite    whoever spoke had lost the authority that it named
-│   ├── StaleTerm                     of a coordinator that no longer leads
-│   ├── StaleEpoch                    of an owner that no longer owns
-│   └── StaleIncarnation              of an agent's earlier life
-├── WrongCluster          definite    meant for another cluster
-├── WrongToken            definite    a migration stream that nobody announced
 ├── StoreError            definite    the store did not do it, and never will
 ├── StoreIndefinite       indefinite  the store may have done it: read before you repeat
 ├── PeerUnreachable       indefinite  the link broke: the last request may have arrived
@@ -28,11 +22,7 @@ repeated. A broken promise of our own code is an `AssertionError` and stands out
 nobody catches it.
 """
 
-from collections.abc import Mapping
 from typing import ClassVar
-
-SENTENCE_CHARS_MAX = 4000
-"""A longer sentence is cut when it goes over the wire, so that an error always fits a message."""
 
 
 class ClusterError(Exception):
@@ -43,21 +33,10 @@ class ClusterError(Exception):
     """
 
     definite: ClassVar[bool] = False
-    name: ClassVar[str] = "ClusterError"
-    """What the class is called on the wire."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
         self.sentence = sentence
-
-    def __init_subclass__(cls) -> None:
-        cls.name = cls.__name__
-        namesake = _BY_NAME.get(cls.name, cls)
-        assert namesake.__module__ == cls.__module__, f"two errors are called {cls.name}"
-        _BY_NAME[cls.name] = cls
-
-
-_BY_NAME: dict[str, type[ClusterError]] = {"ClusterError": ClusterError}
 
 
 class Refused(ClusterError):
@@ -74,36 +53,6 @@ class NotReady(ClusterError):
 
 class NoMemory(ClusterError):
     """The machine has not the memory that was asked for; none of it is taken."""
-
-    definite = True
-
-
-class Stale(ClusterError):
-    """Whoever spoke had lost the authority that it named."""
-
-    definite = True
-
-
-class StaleTerm(Stale):
-    """The command comes from a coordinator that no longer leads."""
-
-
-class StaleEpoch(Stale):
-    """The command comes from, or speaks for, an owner that no longer owns."""
-
-
-class StaleIncarnation(Stale):
-    """The message comes from, or is meant for, an agent's earlier life."""
-
-
-class WrongCluster(ClusterError):
-    """The message names another cluster than the one it reached."""
-
-    definite = True
-
-
-class WrongToken(ClusterError):
-    """A migration stream that nobody announced to this node."""
 
     definite = True
 
@@ -148,26 +97,3 @@ class VersionMismatch(ProtocolError):
 
 class BadBatch(ProtocolError):
     """A batch of pages that does not fit the VM or the attempt it names."""
-
-
-def to_wire(error: ClusterError) -> dict[str, str | bool]:
-    """The error as plain data, for a message's field or an answer of the HTTP API."""
-    printable = error.sentence.encode(errors="backslashreplace").decode()
-    sentence = printable[:SENTENCE_CHARS_MAX]
-    return {"error": error.name, "definite": error.definite, "sentence": sentence}
-
-
-def from_wire(data: Mapping[str, object]) -> ClusterError:
-    """The error that a peer reported.
-
-    A name that only the peer knows keeps the one bit that matters: it becomes `Refused` when it
-    was definite, and a bare `ClusterError` when it was not. A known name that comes with less
-    certainty than ours keeps the lesser.
-    """
-    match data:
-        case {"error": str(name), "definite": bool(definite), "sentence": str(sentence)}:
-            known = _BY_NAME.get(name, Refused)
-            certain = definite or not known.definite
-            return known(sentence) if certain else ClusterError(sentence)
-        case _:
-            raise BadFrame("an error on the wire has the fields error, definite and sentence")

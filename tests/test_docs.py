@@ -158,10 +158,7 @@ def test_every_word_for_make_is_in_the_makefile(path: Path) -> None:
     assert not unknown
 
 
-SPEAKING = [README, ARCHITECTURE, PROTOCOL, *ROOT.glob("docs/decisions/*.md")]
-
-
-@pytest.mark.parametrize("path", SPEAKING, ids=named)
+@pytest.mark.parametrize("path", DOCS, ids=named)
 def test_every_command_and_option_of_hvlab_exists(path: Path) -> None:
     root = typer.main.get_command(program())
     for words in commands_of(path, "hvlab"):

@@ -48,6 +48,7 @@ class VmWorker:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._sequence = 0
+        self._is_whole = False  # an idle guest whose memory is filled: it needs no process
         self._ended: str | None = None
         self._ordered_to_end = False
 
@@ -68,7 +69,7 @@ class VmWorker:
         worker.set_holds(holds, epoch)
         worker._loop.add_reader(worker._reply_fd, worker._heard)
         if worker._idle and not order.boot:
-            worker._ended = "is not needed"
+            worker._is_whole, worker._ended = True, "is not needed"
             return worker
         try:
             worker.pid = await warm.spawn(order, worker._fds(), worker._exited)
@@ -110,10 +111,8 @@ class VmWorker:
 
     @property
     def state(self) -> WorkerState:
-        if not self._idle:
+        if not self._is_whole:
             return WorkerState.ENDED if self._ended else self._control.reply.state
-        if self._ended is None:
-            return WorkerState.FILLING
         now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
         runs = may_run(self.holds, self._lease.end_s, now_s)
         return WorkerState.RUNNING if runs else WorkerState.PAUSED
@@ -134,7 +133,7 @@ class VmWorker:
 
     async def ready(self) -> None:
         """The memory is filled and tracked, and the guest obeys."""
-        await self._until(lambda: self._control.reply.sequence > 0)
+        await self._until(self._obeys)
 
     async def paused(self) -> None:
         """The guest has obeyed the last `set_holds` and stands still."""
@@ -166,14 +165,17 @@ class VmWorker:
             await self._next_news()
         self._close()
 
+    def _obeys(self) -> bool:
+        """A worker that could not fill or track the memory has answered, too: that it ends."""
+        reply = self._control.reply
+        return reply.sequence > 0 and reply.state is not WorkerState.ENDED
+
     def _is(self, state: WorkerState) -> bool:
         reply = self._control.reply
         return reply.sequence == self._sequence and reply.state is state
 
     async def _until(self, done: Callable[[], bool]) -> None:
-        while True:
-            if self._ended is not None and self._idle:
-                return
+        while not self._is_whole:
             if self._ended is not None:
                 raise WorkerDied(f"The VM's worker {self.pid} {self._ended}.")
             if done():
@@ -189,11 +191,11 @@ class VmWorker:
         self._news.set()
 
     def _exited(self, how: str, status: int | None) -> None:
-        filled = self._idle and status == EXIT_DONE
-        said = "" if filled else self._control.reason
+        self._is_whole = self._idle and status == EXIT_DONE
+        said = "" if self._is_whole else self._control.reason
         self._ended = f"{how}: {said.rstrip('.')}" if said else how
         self._news.set()
-        if not filled and not self._ordered_to_end:
+        if not self._is_whole and not self._ordered_to_end:
             self._died(f"The VM's worker {self.pid} {self._ended}.")
 
     def _close(self) -> None:

@@ -12,6 +12,7 @@ warm parent -> agent   {"spawned": pid}  {"failed": why}  {"exited": pid, "statu
 
 import asyncio
 import collections
+import contextlib
 import ctypes
 import dataclasses
 import gc
@@ -88,11 +89,15 @@ class WarmParent:
     def kill(self, pid: int) -> None:
         """End a worker; only the warm parent knows for sure that the pid is still its own."""
         if pid in self._exits:
-            self._link.send(json.dumps({"kill": pid}).encode())
+            with contextlib.suppress(ConnectionError):  # it is gone, and its workers with it
+                self._link.send(json.dumps({"kill": pid}).encode())
 
     def close(self) -> None:
         """End the warm parent and its workers, and wait until it is gone."""
+        if self._life_fd < 0:
+            return
         os.close(self._life_fd)
+        self._life_fd = -1
         self._lost()
         self._link.close()
 

@@ -21,7 +21,6 @@ from protocol.messages.migration import (
     StorageOpened,
 )
 from protocol.messages.orders import (
-    Cancel,
     Decided,
     Migrate,
     Ping,
@@ -63,18 +62,7 @@ FromAgent = (
     | GaveUp
     | Ended
 )
-ToAgent = (
-    Welcome
-    | TurnedAway
-    | ProposeView
-    | Ping
-    | StartVm
-    | StopVm
-    | Reserve
-    | Migrate
-    | Cancel
-    | Decided
-)
+ToAgent = Welcome | TurnedAway | ProposeView | Ping | StartVm | StopVm | Reserve | Migrate | Decided
 MigrationMessage = (
     Greeting
     | Greeted
@@ -91,7 +79,6 @@ Message = HeartbeatMessage | FromAgent | ToAgent | MigrationMessage
 __all__ = [
     "Abandoned",
     "AttemptReport",
-    "Cancel",
     "Consented",
     "Decided",
     "DeviceState",

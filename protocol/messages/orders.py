@@ -113,19 +113,6 @@ class Migrate:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
-    """To the source: end the attempt alone if you have not consented; the store decides
-    otherwise.
-    """
-
-    cluster: ClusterId
-    term: Term
-    incarnation: Incarnation
-    attempt: AttemptId
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Decided:
     """The attempt's row says so.
 

@@ -205,7 +205,6 @@ class GaveUp:
     epoch: Epoch
     is_source: bool
     step: Step
-    cancelled: bool
     reason: str
 
 

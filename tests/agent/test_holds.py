@@ -4,7 +4,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.holds import ALL_HOLDS, held, may_run, released, why_held
+from agent.holds import ALL_HOLDS, held, may_run, released
 from protocol.names import Hold
 
 SETTERS = tuple(ALL_HOLDS)
@@ -40,8 +40,3 @@ def test_the_holds_are_the_obvious_set_of_names(moves: list[tuple[Hold, bool]]) 
 
     assert {hold.name for hold in holds} == obvious
     assert may_run(holds, 10.0, 9.0) == (not obvious)
-
-
-def test_people_read_what_holds_a_guest() -> None:
-    assert why_held(Hold.NONE) == "nothing"
-    assert why_held(Hold.OPERATOR | Hold.ATTEMPT) == "operator and attempt"

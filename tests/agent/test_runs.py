@@ -1,7 +1,6 @@
 """The clever arrays against the obvious sets of page numbers."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,9 +92,3 @@ def test_a_whole_vm_is_one_run_and_an_empty_set_has_none() -> None:
     assert len(all_pages(0)) == len(no_runs()) == no_runs().pages == 0
     assert batches(no_runs(), 8) == []
     assert len(runs_from_map(np.zeros(0, dtype=np.bool_))) == 0
-
-
-def test_the_mean_length_tells_scattered_from_contiguous() -> None:
-    assert all_pages(64).mean_pages == 64
-    assert runs_of({1, 3, 5, 6}).mean_pages == pytest.approx(4 / 3)
-    assert no_runs().mean_pages == 0

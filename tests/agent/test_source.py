@@ -25,8 +25,8 @@ from agent.events import (
     RoundSent,
     VmDestroyed,
 )
-from agent.moves import DeadlinePassed, LeaderHeard, VmLost
-from agent.source import begin, gave_up, step
+from agent.moves import DeadlinePassed, LeaderHeard, VmLost, gave_up
+from agent.source import begin, step
 from agent.source_states import (
     MOVES,
     AwaitingState,
@@ -52,12 +52,10 @@ from agent.source_states import (
 )
 from protocol.messages import (
     Abandoned,
-    Cancel,
     Consented,
     Decided,
     DeviceState,
     Ended,
-    GaveUp,
     Migrate,
     MigrationMessage,
     OpenStorage,
@@ -126,7 +124,6 @@ EVENTS: list[Event] = [
     GuestPaused(VM, 9, 0.001),
     GuestResumed(VM, 0.001),
     VmDestroyed(VM),
-    Cancel(CLUSTER, TERM, life("a"), A, "Cancelled by the operator."),
     ABORTED,
     COMMITTED,
     LeaderHeard(),
@@ -355,17 +352,6 @@ def test_giving_up_is_told_again_until_the_row_says_so() -> None:
     after, actions = step(given_up, ABORTED, ORDER, here(), 2.0)
     assert isinstance(after, Done)
     assert actions[0] == SetHolds(VM, Epoch(5), Hold.NONE)
-
-
-def test_a_cancel_says_so() -> None:
-    order = Cancel(CLUSTER, TERM, life("a"), A, "Cancelled by the operator.")
-
-    state, _ = step(Copying(TRIP), order, ORDER, here(), 1.0)
-
-    assert isinstance(state, GivenUp)
-    assert isinstance(state.told, GaveUp)
-    assert state.told.cancelled
-    assert state.told.reason == "Cancelled by the operator."
 
 
 def test_a_round_that_landed_before_we_knew_that_it_was_sent_counts() -> None:

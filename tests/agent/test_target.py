@@ -29,8 +29,8 @@ from agent.events import (
     StorageFailed,
     VmDestroyed,
 )
-from agent.moves import DeadlinePassed, LeaderHeard, VmLost
-from agent.target import begin, gave_up, step
+from agent.moves import DeadlinePassed, LeaderHeard, VmLost, gave_up
+from agent.target import begin, step
 from agent.target_states import (
     MOVES,
     Clearing,
@@ -53,7 +53,6 @@ from agent.target_states import (
 )
 from protocol.messages import (
     Abandoned,
-    Cancel,
     Decided,
     DeviceState,
     Ended,
@@ -120,7 +119,6 @@ EVENTS: list[Event] = [
     GuestPaused(VM, 9, 0.001),
     GuestResumed(VM, 0.001),
     VmDestroyed(VM),
-    Cancel(CLUSTER, TERM, life("b"), A, "Cancelled by the operator."),
     ABORTED,
     COMMITTED,
     LeaderHeard(),

@@ -1,10 +1,8 @@
 import asyncio
-import contextlib
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from agent.io.vm import VmWorker, WorkerDied
 from agent.io.warm import WarmParent
 from agent.io.worker import WorkerOrder
 from agent.runs import Runs
+from lab.procfs import stat
 from protocol.names import Epoch, Fill, Hold, VmSpec, Workload
 
 MEMORY_BYTES = 16 << 20
@@ -68,10 +67,9 @@ def order_of(workload: str, tracker: str = KERNEL, fill: Fill = Fill.ZERO) -> Wo
 async def node() -> AsyncIterator[Node]:
     a_node = Node()
     yield a_node
-    for worker in a_node.workers:
-        worker.destroy()
-        await soon(worker.destroyed())
     a_node.warm.close()
+    for worker in a_node.workers:
+        await soon(worker.destroyed())
     a_node.lease.close()
     for memory in a_node.memories:
         memory.close()
@@ -81,20 +79,48 @@ async def soon(what: Awaitable[None]) -> None:
     await asyncio.wait_for(what, PATIENCE_S)
 
 
-async def until(happened: Callable[[], bool]) -> None:
+async def boundaries(worker: VmWorker, count: int = 1) -> None:
+    """Its guest comes to so many boundaries: the worker answers each order at one."""
+    for _ in range(count):
+        worker.set_holds(worker.holds)
+        await soon(worker.paused() if worker.holds else worker.resumed())
+
+
+async def until(worker: VmWorker, happened: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not happened():  # noqa: ASYNC110 - other processes set no event
-            await asyncio.sleep(0.001)
+        while not happened():
+            await boundaries(worker)
 
 
-async def until_gone(pids: list[int]) -> None:
-    await until(lambda: not any(is_alive(pid) for pid in pids))
+def stand_still_until(happened: Callable[[], bool]) -> None:
+    """The agent is frozen meanwhile: its event loop does nothing, and it orders nothing."""
+    give_up_s = now_s() + PATIENCE_S
+    while not happened():
+        assert now_s() < give_up_s, "nothing happened"
+        os.sched_yield()
 
 
 def is_alive(pid: int) -> bool:
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    return False
+    found = stat(pid)
+    return found is not None and found.state not in "ZX"
+
+
+async def until_gone(*pids: int) -> None:
+    """A process that has ended but was not waited for is gone, too."""
+    loop = asyncio.get_running_loop()
+    for pid in pids:
+        try:
+            process = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        gone = asyncio.Event()
+        loop.add_reader(process, gone.set)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await gone.wait()
+        finally:
+            loop.remove_reader(process)
+            os.close(process)
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
@@ -103,19 +129,19 @@ async def test_a_held_guest_stands_still_and_goes_on_when_the_hold_is_gone(
 ) -> None:
     worker = await node.spawn(order_of("wave", tracker))
     await soon(worker.resumed())
-    await until(lambda: worker.steps > 100)
+    await until(worker, lambda: worker.steps > 100)
 
     worker.set_holds(Hold.ATTEMPT, Epoch(4))
     await soon(worker.paused())
     before, steps = worker.memory.digest(sampled=False), worker.steps
-    await asyncio.sleep(0.02)
+    await boundaries(worker, 20)
     assert worker.memory.digest(sampled=False) == before
     assert worker.epoch == 4
     assert check_wave(worker.memory.array) is None
 
     worker.set_holds(Hold.NONE)
     await soon(worker.resumed())
-    await until(lambda: worker.steps > steps)
+    await until(worker, lambda: worker.steps > steps)
     assert worker.state is WorkerState.RUNNING
 
 
@@ -144,7 +170,7 @@ async def test_a_guest_stops_by_itself_when_the_lease_ends_and_goes_on_with_a_ne
 
     node.lease.end_s = now_s() + 1000
     await soon(worker.resumed())
-    await until(lambda: worker.steps > steps)
+    await until(worker, lambda: worker.steps > steps)
 
 
 async def test_a_frozen_agent_leaves_no_guest_running_past_the_lease(node: Node) -> None:
@@ -153,12 +179,12 @@ async def test_a_frozen_agent_leaves_no_guest_running_past_the_lease(node: Node)
     await soon(worker.resumed())
     end_s = node.lease.end_s = now_s() + 0.05
 
-    time.sleep(0.15)  # noqa: ASYNC251 - the agent's event loop stands still
-    steps, written_s = worker.steps, worker.changed_ns / 1e9
-    time.sleep(0.05)  # noqa: ASYNC251
+    stand_still_until(lambda: worker.state is WorkerState.PAUSED)
+    steps, paused_s, beat_ns = worker.steps, worker.changed_ns / 1e9, worker.beat_ns
+    stand_still_until(lambda: worker.beat_ns > beat_ns + 50e6)
 
     assert worker.steps == steps
-    assert end_s <= written_s < end_s + 0.1
+    assert end_s <= paused_s < end_s + 0.5
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
@@ -174,7 +200,8 @@ async def test_copying_what_was_written_loses_no_write(
     found.begin()
     np.copyto(target, source)
     for _ in range(20):
-        await asyncio.sleep(0.002)
+        written = worker.bytes_written
+        await until(worker, lambda: worker.bytes_written > written)  # noqa: B023 - awaited here
         copy_runs(source, target, found.collect())
     worker.set_holds(Hold.ATTEMPT)
     await soon(worker.paused())
@@ -194,7 +221,7 @@ def copy_runs(source: Pages, target: Pages, runs: Runs) -> None:
 
 async def test_a_guest_goes_on_in_another_worker_exactly_where_it_was(node: Node) -> None:
     here = await node.spawn(order_of("wave"))
-    await until(lambda: here.steps > 100)
+    await until(here, lambda: here.steps > 100)
     here.set_holds(Hold.ATTEMPT)
     await soon(here.paused())
     steps = here.steps
@@ -207,7 +234,7 @@ async def test_a_guest_goes_on_in_another_worker_exactly_where_it_was(node: Node
     memory.array[:] = here.memory.array
     there.set_holds(Hold.NONE, Epoch(4))
     await soon(there.resumed())
-    await until(lambda: there.steps > steps + 100)
+    await until(there, lambda: there.steps > steps + 100)
     there.set_holds(Hold.ATTEMPT)
     await soon(there.paused())
 
@@ -217,8 +244,9 @@ async def test_a_guest_goes_on_in_another_worker_exactly_where_it_was(node: Node
 
 async def test_a_guest_whose_registers_never_came_ends_and_says_why(node: Node) -> None:
     order = WorkerOrder(order_of("wave").spec, boot=False, tracker=KERNEL)
-    worker = await node.spawn(order)
+    worker = await node.spawn(order, Hold.ATTEMPT)
 
+    worker.set_holds(Hold.NONE)
     await soon(worker.destroyed())
 
     assert "ended with status 1: Page 0 holds no registers of a wave guest." in node.deaths[0]
@@ -229,7 +257,7 @@ async def test_a_guest_whose_registers_never_came_ends_and_says_why(node: Node) 
 async def test_an_idle_guest_leaves_no_process_behind_once_its_memory_is_filled(node: Node) -> None:
     worker = await node.spawn(order_of("idle", fill=Fill.RANDOM))
     assert worker.pid is not None
-    await until_gone([worker.pid])
+    await until_gone(worker.pid)
 
     assert worker.memory.array.any(axis=1).all()
     states = [worker.state]
@@ -251,14 +279,60 @@ async def test_a_worker_that_is_killed_is_reported_with_the_signal(node: Node) -
     assert node.deaths == [f"The VM's worker {worker.pid} was killed by SIGKILL."]
 
 
+async def test_a_worker_that_is_ended_on_purpose_is_gone_and_nobody_hears_of_a_death(
+    node: Node,
+) -> None:
+    worker = await node.spawn(order_of("uniform"))
+    assert worker.pid is not None
+
+    worker.destroy()
+
+    await soon(worker.destroyed())
+    await until_gone(worker.pid)
+    assert node.deaths == []
+
+
+@pytest.mark.parametrize("workload", ["idle", "uniform"])
+async def test_a_worker_that_ends_while_it_fills_the_memory_never_becomes_ready(
+    node: Node, workload: str
+) -> None:
+    memory = VmMemory.create("test", MEMORY_BYTES)
+    node.memories.append(memory)
+    order = order_of(workload, fill=Fill.RANDOM)
+    worker = await VmWorker.spawn(
+        *(node.warm, memory, node.lease, order), epoch=Epoch(3), died=node.deaths.append
+    )
+    node.workers.append(worker)
+    assert worker.pid is not None
+
+    os.kill(worker.pid, signal.SIGKILL)
+
+    with pytest.raises(WorkerDied, match="was killed by SIGKILL"):
+        await soon(worker.ready())
+    assert worker.state is WorkerState.ENDED
+
+
 async def test_workers_end_with_their_warm_parent(node: Node) -> None:
     workers = [await node.spawn(order_of("uniform")) for _ in range(2)]
 
     os.kill(node.warm.pid, signal.SIGKILL)
 
-    await until_gone([worker.pid for worker in workers if worker.pid])
-    await until(lambda: len(node.deaths) == 2)
+    for worker in workers:
+        await soon(worker.destroyed())
+    await until_gone(*(worker.pid for worker in workers if worker.pid))
+    assert len(node.deaths) == 2
     assert "lost with the warm parent" in node.deaths[0]
+
+
+async def test_a_worker_can_be_ended_before_the_loss_of_the_warm_parent_is_seen(node: Node) -> None:
+    worker = await node.spawn(order_of("uniform"))
+
+    os.kill(node.warm.pid, signal.SIGKILL)
+    stand_still_until(lambda: not is_alive(node.warm.pid))
+    worker.destroy()
+
+    await soon(worker.destroyed())
+    assert node.deaths == [], "it was told to end"
 
 
 def test_the_warm_parent_and_all_workers_end_when_the_agent_is_killed() -> None:
@@ -274,7 +348,7 @@ def test_the_warm_parent_and_all_workers_end_when_the_agent_is_killed() -> None:
     os.kill(agent_pid, signal.SIGKILL)
     os.waitpid(agent_pid, 0)
 
-    asyncio.run(until_gone(pids))
+    asyncio.run(until_gone(*pids))
     os.close(told)
 
 
@@ -286,7 +360,7 @@ def _be_an_agent(tells: int) -> None:
         running = await node.spawn(order_of("wave"))
         paused = await node.spawn(order_of("wave"), Hold.OPERATOR)
         os.write(tells, f"{node.warm.pid} {running.pid} {paused.pid}".encode())
-        await asyncio.sleep(3600)
+        await asyncio.Event().wait()
 
     try:
         asyncio.run(work())
@@ -294,13 +368,12 @@ def _be_an_agent(tells: int) -> None:
         os._exit(1)
 
 
-async def test_workers_of_a_closed_warm_parent_are_gone() -> None:
-    node = Node()
+async def test_workers_of_a_closed_warm_parent_are_gone(node: Node) -> None:
     worker = await node.spawn(order_of("wave"))
     assert worker.pid is not None
+
     node.warm.close()
+
     await soon(worker.destroyed())
-    await until_gone([worker.pid])
+    await until_gone(worker.pid)
     assert "lost with the warm parent" in node.deaths[0]
-    node.lease.close()
-    node.memories[0].close()

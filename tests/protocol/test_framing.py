@@ -112,5 +112,5 @@ def outcome(slices: list[bytes]) -> tuple[list[Message], str]:
         reader.feed(b"")
         reader.end()
     except ProtocolError as exc:
-        return got, exc.name
+        return got, type(exc).__name__
     return got, ""
