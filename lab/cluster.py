@@ -59,12 +59,20 @@ class Cluster:
         return next(row for row in rows if row["name"] == name)
 
     async def create(
-        self, name: str, memory: str, node: str, workload: str = "idle", fill: str = "random"
+        self,
+        name: str,
+        memory: str,
+        node: str,
+        workload: str = "idle",
+        fill: str = "random",
+        *,
+        within_s: float = PATIENCE_S,
     ) -> Data:
         """The VM, Online; with a guest that has begun to work, if it is one that works."""
         asked = {"name": name, "memory": memory, "node": node, "workload": workload, "fill": fill}
         await self.api.post("/vms", {**asked, "seed": 7})
-        return await self.online(name, 0 if workload != "idle" else -1)
+        steps = 0 if workload != "idle" else -1
+        return await self.online(name, steps, within_s=within_s)
 
     async def online(
         self, name: str, steps: int = -1, *, off: str = "", within_s: float = PATIENCE_S

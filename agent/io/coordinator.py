@@ -28,7 +28,8 @@ class ControlLink:
         self._addresses = addresses
         self._feed = feed
         self._log = structlog.get_logger(part="control-link")
-        self._outbox: asyncio.Queue[FromAgent | None] | None = None
+        self._outbox: asyncio.Queue[FromAgent] | None = None
+        self._hung_up = asyncio.Event()
 
     async def run(self) -> None:
         """Connect for ever, from address to address; ends only by being cancelled."""
@@ -59,25 +60,28 @@ class ControlLink:
             self._outbox.put_nowait(message)
 
     def hang_up(self) -> None:
-        if self._outbox is not None:
-            self._outbox.put_nowait(None)
+        """End this connection at once, whatever still waits; the next one begins with a Hello."""
+        self._hung_up.set()
 
     async def _talk(self, link: Link) -> str:
         """Until the link ends; says why it did."""
-        outbox: asyncio.Queue[FromAgent | None] = asyncio.Queue()
+        outbox: asyncio.Queue[FromAgent] = asyncio.Queue()
         self._outbox = outbox
+        self._hung_up.clear()
         try:
             self._log.info("link-up", address=link.peer)
             self._feed(LinkUp())
             hearing = asyncio.create_task(self._hear(link))
             saying = asyncio.create_task(self._say(link, outbox))
+            hanging = asyncio.create_task(self._hang())
+            tasks = (hearing, saying, hanging)
             try:
-                done, _ = await asyncio.wait({hearing, saying}, return_when=asyncio.FIRST_COMPLETED)
-                return next(iter(done)).result()
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                return next(task for task in tasks if task in done).result()
             finally:
-                for task in (hearing, saying):
+                for task in tasks:
                     task.cancel()
-                await asyncio.gather(hearing, saying, return_exceptions=True)
+                await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             self._outbox = None
             await link.close()
@@ -94,10 +98,13 @@ class ControlLink:
             return str(error)
         return "the coordinator closed the link"
 
-    async def _say(self, link: Link, outbox: asyncio.Queue[FromAgent | None]) -> str:
+    async def _say(self, link: Link, outbox: asyncio.Queue[FromAgent]) -> str:
         try:
-            while (message := await outbox.get()) is not None:
-                await link.send(message)
-        except PeerUnreachable as error:
+            while True:
+                await link.send(await outbox.get())
+        except (PeerUnreachable, ProtocolError) as error:  # the second: more than a frame can hold
             return str(error)
+
+    async def _hang(self) -> str:
+        await self._hung_up.wait()
         return "this node hung up"

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Coroutine, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -22,7 +23,10 @@ from agent.io.record import StateFolder
 from agent.io.storage import Storage
 from agent.io.vms import Vms, boottime
 from agent.io.warm import WarmParent
+from protocol.errors import NotReady
 from protocol.names import AttemptId, Incarnation, NetworkName, VmName
+
+NO_WARM_PARENT = "The warm parent of the VM workers has ended: this node can run no VM any more."
 
 
 class Driver:
@@ -39,6 +43,9 @@ class Driver:
         tracker: str,
         addresses: dict[NetworkName, str],
         coordinators: Sequence[tuple[str, str, int]],
+        *,
+        source: type[Source] = Source,
+        beat_log: Path | None = None,
     ) -> None:
         self._state = state
         self._log = structlog.get_logger(part="agent")
@@ -46,10 +53,11 @@ class Driver:
         self._addresses = addresses
         self._lease = LeasePage.create()
         self._storage = Storage(state.path / "vms")
+        self._warm = warm
         self._vms = Vms(warm, self._lease, tracker, self._feed, self._spawn)
-        self._source = Source(self._vms, addresses, self._feed, self._spawn)
+        self._source = source(self._vms, addresses, self._feed, self._spawn)
         self._target = Target(self._vms, self._storage, self._feed, self._spawn)
-        self._beats = Beats(lambda network, said: self._feed(BeatReceived(network, said)))
+        self._beats = Beats(lambda network, said: self._feed(BeatReceived(network, said)), beat_log)
         self._link = ControlLink(coordinators, self._feed)
         self._core: AgentCore | None = None
         self._alarm: asyncio.TimerHandle | None = None
@@ -57,6 +65,8 @@ class Driver:
         self._closing: dict[VmName, list[asyncio.Task[None]]] = {}
         self._vm_of: dict[AttemptId, VmName] = {}
         self._fault: asyncio.Future[None] | None = None
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
 
     async def listen(self, heartbeat_port: int, migration_port: int) -> tuple[int, int]:
         """Take the ports on all networks; returns which they are. `Refused` if one is in use."""
@@ -67,6 +77,7 @@ class Driver:
     async def run(self, config: AgentConfig, stop: asyncio.Event) -> None:
         """Be the node that `config` says, until `stop` is set or something breaks."""
         self._fault = asyncio.get_running_loop().create_future()
+        self._warm.watch(lambda: self._break(NotReady(NO_WARM_PARENT)))
         try:
             async with self._group:
                 self._begin(config)
@@ -76,15 +87,18 @@ class Driver:
                 ]
                 waiting = self._group.create_task(self._until(stop))
                 await asyncio.wait({waiting, self._fault}, return_when=asyncio.FIRST_COMPLETED)
+                self._is_stopping = True
                 for task in (*lasting, waiting):
                     task.cancel()
                 await self._end_all()
-                if self._fault.done():
-                    self._fault.result()
+            if self._fault.done():
+                self._fault.result()
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
             self._beats.close()
+            self._target.stop_listening()
+            self._vms.abandon()
             self._lease.close()
 
     async def _until(self, stop: asyncio.Event) -> None:
@@ -107,9 +121,13 @@ class Driver:
             self._perform(self._core.handle(event, boottime()))
             self._set_alarm()
         except Exception as fault:
-            self._core = None
-            if self._fault is not None and not self._fault.done():
-                self._fault.set_exception(fault)
+            self._break(fault)
+
+    def _break(self, fault: Exception) -> None:
+        """End the program, and with it every guest here."""
+        self._core = None
+        if self._fault is not None and not self._fault.done():
+            self._fault.set_exception(fault)
 
     def _set_alarm(self) -> None:
         if self._core is None:
@@ -133,7 +151,10 @@ class Driver:
             self._set_alarm()  # timers of the loop may ring a little early
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._group.create_task(work)
+        job = self._group.create_task(work)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+        return job
 
     # ---- actions
 
@@ -165,7 +186,8 @@ class Driver:
             case actions.Rejoin(reason):
                 self._log.warning("incarnation-over", reason=reason)
                 self._lease.end_s = 0.0
-                self._spawn(self._rejoin())
+                assert self._core is not None, "only a core leaves"
+                self._group.create_task(self._rejoin(self._core.config))
             case _:
                 self._do_with_vm(action)
 
@@ -236,18 +258,20 @@ class Driver:
     # ---- ends
 
     async def _end_all(self) -> None:
+        """Nothing of this incarnation is left afterwards: no VM, no stream, and no job of theirs
+        that could still say something.
+        """
         self._core = None
         self._lease.end_s = 0.0
         await self._source.close_all()
         await self._target.close_all()
         await self._vms.end_all()
+        while left := {job for job in self._jobs if job is not asyncio.current_task()}:
+            await asyncio.wait(left)
 
-    async def _rejoin(self) -> None:
-        """This incarnation is out: nothing of it is left when the next one begins."""
-        assert self._core is not None or self._fault is not None
-        config = self._core.config if self._core is not None else None
+    async def _rejoin(self, config: AgentConfig) -> None:
         await self._end_all()
-        if config is not None:
+        if not self._is_stopping:
             self._begin(config)
             self._link.hang_up()
 

@@ -31,9 +31,10 @@ from agent.io.vms import Vm, Vms, boottime
 from agent.runs import PageMap
 from protocol.errors import ClusterError, ProtocolError, Refused
 from protocol.messages import Abandoned, Greeted, Greeting, MigrationMessage
-from protocol.names import AttemptId, Hold, NetworkName, Verify, VmName
+from protocol.names import AttemptId, Hold, NetworkName, VmName
 
 GREETED_WITHIN_S = 5.0
+ACCEPT_AGAIN_S = 0.1
 STREAMS_MAX = 16
 STRANGERS_MAX = 64
 """Connections that have not greeted yet; one more is closed unheard."""
@@ -49,6 +50,7 @@ class Incoming:
     talk: Talk | None = None
     receivers: dict[int, PageReceiver] = field(default_factory=dict)
     streams: int = 0
+    is_connected: bool = False
     fresh: PageMap | None = None
     landed: dict[int, list[int]] = field(default_factory=dict)
 
@@ -104,23 +106,29 @@ class Target:
 
     async def accept(self) -> None:
         """Take connections on every network until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                for listener in self._listeners:
-                    group.create_task(self._accept(listener))
-        finally:
+        async with asyncio.TaskGroup() as group:
             for listener in self._listeners:
-                listener.close()
+                group.create_task(self._accept(listener, group))
 
-    async def _accept(self, listener: socket.socket) -> None:
+    def stop_listening(self) -> None:
+        """Free the ports; once nobody accepts any more."""
+        for listener in self._listeners:
+            listener.close()
+
+    async def _accept(self, listener: socket.socket, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            sock, peer = await loop.sock_accept(listener)
+            try:
+                sock, peer = await loop.sock_accept(listener)
+            except OSError as error:  # no descriptors left, or the peer left the queue
+                self._log.warning("not-accepted", reason=error.strerror)
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
             if self._strangers >= STRANGERS_MAX:
                 sock.close()
                 continue
             self._strangers += 1
-            self._spawn(self._greet(sock, f"{peer[0]}:{peer[1]}"))
+            group.create_task(self._greet(sock, f"{peer[0]}:{peer[1]}"))
 
     async def _greet(self, sock: socket.socket, peer: str) -> None:
         """Hear who it is; give the connection to its attempt, or close it."""
@@ -139,9 +147,10 @@ class Target:
                     return
                 common = greeting.common(said.capabilities)
                 await greeting.say(sock, Greeted(said.attempt, said.stream, common))
-            if self._attempts.get(said.attempt) is incoming:
-                kept = True
+            # Another connection may have taken its place, or the attempt ended, meanwhile.
+            if self._attempts.get(said.attempt) is incoming and not _why_not(said, incoming):
                 await self._take(sock, said, incoming)
+                kept = True
         except (ProtocolError, OSError, TimeoutError) as error:
             self._log.info("stranger-left", peer=peer, reason=str(error) or type(error).__name__)
         finally:
@@ -154,7 +163,10 @@ class Target:
         incoming.streams = said.streams
         if said.stream == 0:
             link = await greeting.conversation(sock, "the source")
-            incoming.talk = Talk(attempt, link, self._feed)
+            if self._attempts.get(attempt) is not incoming:
+                await link.close()
+                return
+            incoming.talk = Talk(attempt, link, partial(self._heard, incoming))
             self._spawn(incoming.talk.run())
         else:
             memory = incoming.vm.memory
@@ -169,9 +181,20 @@ class Target:
                 stream_no=said.stream,
             )
         if incoming.talk is not None and len(incoming.receivers) == incoming.streams:
+            incoming.is_connected = True
             self._feed(SourceConnected(attempt))
             for receiver in incoming.receivers.values():
                 receiver.start()
+
+    def _heard(self, incoming: Incoming, event: Event) -> None:
+        """A source that is lost before all its streams stand may come again on another network."""
+        if not isinstance(event, PeerLost) or incoming.is_connected:
+            self._feed(event)
+            return
+        for receiver in incoming.receivers.values():
+            receiver.close()  # none of them has begun, so there is nothing to wait for
+        incoming.talk, incoming.streams = None, 0
+        incoming.receivers.clear()
 
     def _from_thread(self, attempt: AttemptId) -> Callable[[Arrival], None]:
         loop = asyncio.get_running_loop()
@@ -206,7 +229,7 @@ class Target:
         vm = incoming.vm
         try:
             await self._vms.make(order.vm, vm, order.epoch, boot=False)
-        except ClusterError as error:
+        except (ClusterError, OSError) as error:
             self._attempts.pop(order.attempt, None)
             vm.making = None
             await self._vms.discard(order.vm, vm)
@@ -221,16 +244,10 @@ class Target:
         self._spawn(self._digest(order, self._attempts[order.attempt].vm))
 
     async def _digest(self, order: DigestMemory, vm: Vm) -> None:
-        assert vm.memory is not None
+        if vm.is_ending:
+            return  # the core hears VmFailed
         began_s = boottime()
-        job = asyncio.create_task(
-            asyncio.to_thread(vm.memory.digest, order.verify is Verify.SAMPLED)
-        )
-        vm.uses.add(job)
-        try:
-            digest = await asyncio.shield(job)
-        finally:
-            vm.uses.discard(job)
+        digest = await vm.digest(order.verify)
         self._feed(MemoryDigested(order.attempt, digest, boottime() - began_s))
 
     def open_storage(self, order: OpenStorage) -> None:
@@ -262,6 +279,9 @@ class Target:
             incoming.talk.close()
         for receiver in incoming.receivers.values():
             await asyncio.to_thread(receiver.close)
+        # They keep the VM's mapping, and its descriptor; the collector of cycles is in no hurry.
+        incoming.receivers.clear()
+        incoming.talk = None
 
     async def close_all(self) -> None:
         closing = [self.close(attempt) for attempt in sorted(self._attempts)]
@@ -271,7 +291,7 @@ class Target:
 def _why_not(said: Greeting, incoming: Incoming) -> str | None:
     """Why this connection is not the one that was announced; None if it is."""
     order = incoming.order
-    if not hmac.compare_digest(said.token, order.token):
+    if not hmac.compare_digest(said.token.encode(), order.token.encode()):
         return "it does not know the attempt's token"
     told = (said.cluster, said.vm, said.epoch, said.source_incarnation, said.target_incarnation)
     known = (
@@ -283,8 +303,8 @@ def _why_not(said: Greeting, incoming: Incoming) -> str | None:
     )
     if told != known:
         return "it names another cluster, VM, epoch or incarnation than the attempt's"
-    if incoming.fresh is None:
-        return "the memory is not reserved yet"
+    if incoming.fresh is None or incoming.vm.is_ending:
+        return "the memory is not reserved"
     if not 1 <= said.streams <= STREAMS_MAX or not 0 <= said.stream <= said.streams:
         return f"stream {said.stream} of {said.streams} is none of 1 to {STREAMS_MAX}"
     if incoming.streams not in (0, said.streams):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.actions import Connect, SendLastPages, SendRound
-from agent.events import Connected, Event, LastPagesSent, PeerLost, RoundSent
+from agent.events import Connected, Event, LastPagesSent, PagesMoved, PeerLost, RoundSent
 from agent.io import greeting
 from agent.io.memory import VmMemory
 from agent.io.pages import PageSender
@@ -28,6 +28,8 @@ from protocol.messages import (
 from protocol.names import AttemptId, NetworkName, Verify, VmName
 
 CONNECT_WITHIN_S = 3.0
+PROGRESS_EVERY_S = 0.2
+GONE = "the VM is gone from the source."
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class Outgoing:
     vm: VmName
     stop: threading.Event = field(default_factory=threading.Event)
     job: asyncio.Task[None] | None = None
+    pass_job: asyncio.Task[RoundRecord] | None = None
     talk: Talk | None = None
     sender: PageSender | None = None
     tracker: DirtyTracker | None = None
@@ -109,12 +112,13 @@ class Source:
                 if isinstance(answer, Abandoned):
                     raise PeerUnreachable(f"{order.target.node} refused: {answer.reason}")
                 socks.append(sock)
-            memory = self._vms[order.vm].memory
-            assert memory is not None, "a VM that migrates has memory"
+            vm = self._vms.get(order.vm)
+            if vm is None or vm.is_ending or vm.memory is None:
+                raise PeerUnreachable(f"{order.vm} is gone from this node")
             link = await greeting.conversation(socks[0], order.target.node)
             going.talk = Talk(order.attempt, link, self._feed)
             self._spawn(going.talk.run())
-            going.sender = PageSender(socks[1:], memory, order.attempt)
+            going.sender = PageSender(socks[1:], vm.memory, order.attempt)
             opened.pop_all()
 
     # ---- S5 to S9
@@ -139,29 +143,50 @@ class Source:
             return
         digest, began_s = b"", boottime()
         if order.verify is not Verify.OFF:
-            memory = self._vms[going.vm].memory
-            assert memory is not None
-            digest = await asyncio.to_thread(memory.digest, order.verify is Verify.SAMPLED)
+            vm = self._vms.get(going.vm)
+            if vm is None or vm.is_ending:
+                self._feed(PeerLost(order.attempt, GONE))
+                return
+            digest = await vm.digest(order.verify)
         self._feed(LastPagesSent(order.attempt, record, digest, boottime() - began_s))
 
     async def _round(self, attempt: AttemptId, going: Outgoing, number: int) -> RoundRecord | None:
         vm = self._vms.get(going.vm)
-        if vm is None or vm.worker is None or vm.memory is None or going.sender is None:
-            self._feed(PeerLost(attempt, "the VM is gone from the source."))
+        if vm is None or vm.is_ending or going.sender is None:
+            self._feed(PeerLost(attempt, GONE))
             return None
-        if going.tracker is None:
-            going.tracker = vm.worker.tracker()
-        job = asyncio.create_task(
-            asyncio.to_thread(_send, going, going.tracker, going.sender, vm.memory, number)
-        )
-        vm.uses.add(job)
+        assert going.pass_job is None or going.pass_job.done(), "one pass at a time"
+        assert vm.worker is not None, "a VM that migrates has a worker"
+        assert vm.memory is not None, "and memory"
         try:
-            return await asyncio.shield(job)
+            if going.tracker is None:
+                going.tracker = vm.worker.tracker()
+            job = asyncio.create_task(
+                self._pass(going, going.tracker, going.sender, vm.memory, number)
+            )
+            vm.use(job)
+            going.pass_job = job
+            while not job.done():
+                await asyncio.wait({job}, timeout=PROGRESS_EVERY_S)
+                if not job.done():
+                    self._feed(PagesMoved(attempt, going.sender.moved_pages))
+            return job.result()
         except ClusterError as error:
             self._feed(PeerLost(attempt, str(error)))
-            return None
-        finally:
-            vm.uses.discard(job)
+        except OSError as error:  # a worker that dies takes its page table along
+            self._feed(PeerLost(attempt, f"the guest's writes cannot be found: {error.strerror}."))
+        return None
+
+    async def _pass(
+        self,
+        going: Outgoing,
+        tracker: DirtyTracker,
+        sender: PageSender,
+        memory: VmMemory,
+        number: int,
+    ) -> RoundRecord:
+        """In a thread, so that the event loop is free for heartbeats."""
+        return await asyncio.to_thread(send_pass, going, tracker, sender, memory, number)
 
     # ---- the end
 
@@ -172,13 +197,15 @@ class Source:
 
     async def _close(self, going: Outgoing) -> None:
         going.stop.set()
+        if going.job is not None:  # first, since it may still be opening what is closed below
+            going.job.cancel()
+            await asyncio.gather(going.job, return_exceptions=True)
         if going.talk is not None:
             going.talk.close()
         if going.sender is not None:
             await asyncio.to_thread(going.sender.close)
-        if going.job is not None:
-            going.job.cancel()
-            await asyncio.gather(going.job, return_exceptions=True)
+        if going.pass_job is not None:
+            await asyncio.gather(going.pass_job, return_exceptions=True)
         if going.tracker is not None:
             going.tracker.close()
 
@@ -187,7 +214,7 @@ class Source:
         await asyncio.gather(*(task for task in closing if task is not None))
 
 
-def _send(
+def send_pass(
     going: Outgoing, tracker: DirtyTracker, sender: PageSender, memory: VmMemory, number: int
 ) -> RoundRecord:
     """One pass, in a thread. Pages are protected before they are read: what the guest writes while

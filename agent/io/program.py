@@ -5,6 +5,7 @@ import asyncio
 import ipaddress
 import json
 import os
+import resource
 import signal
 import sys
 
@@ -13,21 +14,24 @@ import uvloop
 
 from agent.config import AgentConfig
 from agent.io.driver import Driver
+from agent.io.outgoing import Source
 from agent.io.record import StateFolder
 from agent.io.tracker import choose_tracker
 from agent.io.warm import WarmParent
 from protocol.names import Endpoint, NetworkName, NodeName
 
 
-def run(chosen: argparse.Namespace) -> None:
+def run(chosen: argparse.Namespace, source: type[Source] | None = None) -> None:
     """Be a node until SIGTERM. `ClusterError` or `ValueError` says why it could not be."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each VM takes a few descriptors
     state = StateFolder(chosen.state_dir)
     # Both fork, so they come before there is a loop or a thread.
     tracker, why = choose_tracker(chosen.tracker)
     structlog.get_logger().info("tracker-chosen", tracker=tracker, why=why)
     warm = WarmParent.fork()
     try:
-        uvloop.run(_live(chosen, state, warm, tracker))
+        uvloop.run(_live(chosen, state, warm, tracker, source or Source))
     finally:
         warm.close()
 
@@ -44,13 +48,18 @@ def _ready(fd: int | None, words: dict[str, object]) -> None:
 
 
 async def _live(
-    chosen: argparse.Namespace, state: StateFolder, warm: WarmParent, tracker: str
+    chosen: argparse.Namespace,
+    state: StateFolder,
+    warm: WarmParent,
+    tracker: str,
+    source: type[Source],
 ) -> None:
     addresses = {NetworkName(name): address for name, address in chosen.addresses.items()}
     coordinators = [
         (_own_address(addresses, host), host, port) for host, port in chosen.coordinators
     ]
-    driver = Driver(state, warm, tracker, addresses, coordinators)
+    beat_log = None if chosen.beat_log is None else chosen.beat_log / f"{chosen.node}.log"
+    driver = Driver(state, warm, tracker, addresses, coordinators, source=source, beat_log=beat_log)
     beats, migrations = await driver.listen(chosen.heartbeat_port, chosen.migration_port)
     config = AgentConfig(
         node=NodeName(chosen.node),

@@ -19,8 +19,14 @@ class StateFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(path / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(path / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Refused(
+                f"state folder {path} cannot be used ({error.strerror}); name a folder that this "
+                "user may write"
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -46,8 +52,9 @@ class StateFolder:
             return _from_plain(msgpack.unpackb(content))
         except Exception as error:
             raise Refused(
-                f"{self.path / 'node.msgpack'} cannot be read ({error}); evict the node, remove "
-                "its state folder and let it join again"
+                f"{self.path / 'node.msgpack'} cannot be read ({error}); put it back as it was, or "
+                "remove the state folder once the cluster shows the node as Down, and start the "
+                "agent again"
             ) from error
 
     def keep(self, record: NodeRecord) -> None:

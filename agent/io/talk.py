@@ -10,15 +10,26 @@ from protocol.io.link import Link
 from protocol.messages import MigrationMessage
 from protocol.names import AttemptId
 
+CLOSE_WITHIN_S = 2.0
+"""So long the other end may take to read the last words; who reads nothing is hung up on."""
+
 
 class Talk:
     """Stream 0. What it hears it feeds; when it ends by itself it says PeerLost, once."""
 
-    def __init__(self, attempt: AttemptId, link: Link, feed: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        attempt: AttemptId,
+        link: Link,
+        feed: Callable[[Event], None],
+        close_within_s: float = CLOSE_WITHIN_S,
+    ) -> None:
         self._attempt = attempt
         self._link = link
         self._feed = feed
+        self._close_within_s = close_within_s
         self._outbox: asyncio.Queue[MigrationMessage | None] = asyncio.Queue()
+        self._closing = asyncio.Event()
 
     def say(self, message: MigrationMessage) -> None:
         self._outbox.put_nowait(message)
@@ -26,23 +37,31 @@ class Talk:
     def close(self) -> None:
         """Say what still waits, then hang up."""
         self._outbox.put_nowait(None)
+        self._closing.set()
 
     async def run(self) -> None:
         """Until `close`, or until the other end is gone."""
         hearing = asyncio.create_task(self._hear())
         saying = asyncio.create_task(self._say())
+        closing = asyncio.create_task(self._closing.wait())
+        reason = None
         try:
-            done, _ = await asyncio.wait({hearing, saying}, return_when=asyncio.FIRST_COMPLETED)
-            reason = next(iter(done)).result()
+            done, _ = await asyncio.wait(
+                {hearing, saying, closing}, return_when=asyncio.FIRST_COMPLETED
+            )
+            if closing in done:
+                await asyncio.wait({saying}, timeout=self._close_within_s)
+            else:
+                reason = next(task for task in (hearing, saying) if task in done).result()
         finally:
-            for task in (hearing, saying):
+            for task in (hearing, saying, closing):
                 task.cancel()
-            await asyncio.gather(hearing, saying, return_exceptions=True)
+            await asyncio.gather(hearing, saying, closing, return_exceptions=True)
             await self._link.close()
         if reason is not None:
             self._feed(PeerLost(self._attempt, reason))
 
-    async def _hear(self) -> str | None:
+    async def _hear(self) -> str:
         try:
             async for message in self._link:
                 if not isinstance(message, get_args(MigrationMessage)):

@@ -21,7 +21,7 @@ from agent.io.vm import VmWorker, WorkerDied
 from agent.io.warm import WarmParent
 from agent.io.worker import WorkerOrder
 from protocol.errors import ClusterError
-from protocol.names import Epoch, Hold, VmName, VmSpec
+from protocol.names import Epoch, Hold, Verify, VmName, VmSpec
 
 
 def boottime() -> float:
@@ -40,8 +40,30 @@ class Vm:
     watching: asyncio.Task[None] | None = None
     making: asyncio.Task[None] | None = None
     uses: set[asyncio.Task[Any]] = field(default_factory=set)
+    is_ending: bool = False
+    is_unwanted: bool = False
     seen_at_s: float = 0.0
     seen_bytes: int = 0
+
+    def use(self, job: asyncio.Task[Any]) -> None:
+        """Keep the memory until `job` has ended, whoever stops waiting for it."""
+        self.uses.add(job)
+        job.add_done_callback(self.uses.discard)
+
+    def keep_worker(self, spawned: asyncio.Task[VmWorker]) -> None:
+        if not spawned.cancelled() and spawned.exception() is None:
+            self.worker = spawned.result()
+
+    async def digest(self, verify: Verify) -> bytes:
+        """The hash of its pages, taken in a thread that keeps them."""
+        assert self.memory is not None, "only a VM with memory is compared"
+        job = asyncio.create_task(asyncio.to_thread(self.memory.digest, verify is Verify.SAMPLED))
+        self.use(job)
+        return await asyncio.shield(job)
+
+    def look_from_now(self, written_bytes: int) -> None:
+        """The next look at the guest's rate counts from here."""
+        self.seen_at_s, self.seen_bytes = boottime(), written_bytes
 
 
 class Vms:
@@ -78,7 +100,7 @@ class Vms:
     async def _create(self, name: VmName, vm: Vm, epoch: Epoch) -> None:
         try:
             await self.make(name, vm, epoch, boot=True)
-        except ClusterError as error:
+        except (ClusterError, OSError) as error:
             await self.discard(name, vm)
             self._feed(VmFailed(name, str(error)))
         else:
@@ -94,25 +116,40 @@ class Vms:
         """Memory and worker; a target's memory is populated first, so that no copy waits for it."""
         vm.memory = VmMemory.create(name, vm.spec.memory_bytes)
         if not boot:
-            await asyncio.to_thread(vm.memory.populate)
-        vm.worker = await VmWorker.spawn(
-            self._warm,
-            vm.memory,
-            self._lease,
-            WorkerOrder(vm.spec, boot, self._tracker),
-            epoch=epoch,
-            holds=vm.holds,
-            died=lambda reason: self._died(name, vm, reason),
+            await self._populate(vm, vm.memory)
+        spawning = asyncio.create_task(
+            VmWorker.spawn(
+                self._warm,
+                vm.memory,
+                self._lease,
+                WorkerOrder(vm.spec, boot, self._tracker),
+                epoch=epoch,
+                holds=vm.holds,
+                died=lambda reason: self._died(name, vm, reason),
+            )
         )
-        await vm.worker.ready()
-        vm.worker.set_holds(vm.holds, epoch)
+        # To its end, whatever becomes of the VM: a worker that nobody knows of is ended by nobody.
+        spawning.add_done_callback(vm.keep_worker)
+        vm.use(spawning)
+        worker = await asyncio.shield(spawning)
+        await worker.ready()
+        worker.set_holds(vm.holds, epoch)
+        vm.look_from_now(worker.bytes_written)
+
+    async def _populate(self, vm: Vm, memory: VmMemory) -> None:
+        """In a thread, which ends soon after the VM is not wanted any more."""
+        job = asyncio.create_task(
+            asyncio.to_thread(memory.populate, lambda _done_bytes: not vm.is_ending)
+        )
+        vm.use(job)
+        await asyncio.shield(job)
 
     async def destroy(self, name: VmName) -> None:
         """Ends in VmDestroyed, also when there is nothing."""
         vm = self._vms.get(name)
         if vm is not None:
-            await self._end(vm)
-            self._forget(name, vm)
+            vm.is_unwanted = True
+            await self._end(name, vm)
         self._feed(VmDestroyed(name))
 
     async def discard(self, name: VmName, vm: Vm) -> None:
@@ -122,11 +159,14 @@ class Vms:
 
     async def end_all(self) -> None:
         """End every VM without a word to the core: for an incarnation that is over."""
-        for name, vm in sorted(self._vms.items()):
-            await self._end(vm)
-            self._forget(name, vm)
+        await asyncio.gather(*(self._end(name, vm) for name, vm in sorted(self._vms.items())))
 
-    async def _end(self, vm: Vm) -> None:
+    def abandon(self) -> None:
+        """The program ends: its workers end with it, and nobody is left to hear of that."""
+        self._vms.clear()
+
+    async def _end(self, name: VmName, vm: Vm) -> None:
+        vm.is_ending = True
         for task in (vm.making, vm.watching):
             if task is not None:
                 task.cancel()
@@ -135,14 +175,17 @@ class Vms:
             vm.worker.destroy()
         if vm.uses:
             await asyncio.gather(*vm.uses, return_exceptions=True)
-        await self._give_back(vm)
+        await self.discard(name, vm)
 
     async def _give_back(self, vm: Vm) -> None:
+        vm.is_ending = True  # from here on there is nothing to look at
         if vm.worker is not None:
             vm.worker.destroy()
             await vm.worker.destroyed()
         if vm.memory is not None:
             await asyncio.to_thread(vm.memory.close)
+        # Not left to the collector of cycles: the mapping keeps a descriptor open.
+        vm.worker = vm.memory = None
 
     def _forget(self, name: VmName, vm: Vm) -> None:
         if self._vms.get(name) is vm:
@@ -154,16 +197,16 @@ class Vms:
             self._spawn(self._bury(name, vm, reason))
 
     async def _bury(self, name: VmName, vm: Vm, reason: str) -> None:
-        await self._end(vm)
-        self._forget(name, vm)
-        self._feed(VmFailed(name, reason))
+        await self._end(name, vm)
+        if not vm.is_unwanted:  # else VmDestroyed says it, and the name may be a new VM's by now
+            self._feed(VmFailed(name, reason))
 
     # ---- holding and watching
 
     def set_holds(self, name: VmName, epoch: Epoch, holds: Hold) -> None:
         """Ends in GuestPaused when the first hold comes and in GuestResumed when the last goes."""
         vm = self._vms.get(name)
-        if vm is None or vm.worker is None:
+        if vm is None or vm.worker is None or vm.is_ending:
             return
         ordered_s = boottime()
         was, vm.holds = vm.holds, holds
@@ -181,6 +224,7 @@ class Vms:
                 self._feed(GuestPaused(name, worker.steps, boottime() - ordered_s))
             else:
                 await worker.resumed()
+                vm.look_from_now(worker.bytes_written)
                 self._feed(GuestResumed(name, boottime() - ordered_s))
         except WorkerDied:
             return  # the core hears VmFailed
@@ -195,11 +239,11 @@ class Vms:
         """A look at every guest. The rate is over the time since the last look."""
         for name, vm in sorted(self._vms.items()):
             worker = vm.worker
-            if worker is None or vm.making is not None:
+            if worker is None or vm.making is not None or vm.is_ending:
                 continue
             now_s, written = boottime(), worker.bytes_written
-            since_s = now_s - vm.seen_at_s
-            rate = (written - vm.seen_bytes) / since_s if vm.seen_at_s else 0.0
-            vm.seen_at_s, vm.seen_bytes = now_s, written
+            since_s = max(now_s - vm.seen_at_s, 1e-3)
+            rate = max(0.0, (written - vm.seen_bytes) / since_s)
+            vm.look_from_now(written)
             running = worker.state is WorkerState.RUNNING
-            yield GuestObserved(name, running, worker.steps, max(0.0, rate))
+            yield GuestObserved(name, running, worker.steps, rate)

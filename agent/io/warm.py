@@ -38,6 +38,7 @@ _DATAGRAM_BYTES = 16384
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _DESCRIPTORS_MAX = 8
+CLOSE_PATIENCE_S = 2.0
 
 Exited = Callable[[str, int | None], None]
 """Hears how a worker ended, as part of a sentence, and its status (None: a signal)."""
@@ -54,6 +55,7 @@ class WarmParent:
         self._turn = asyncio.Lock()
         self._asked: collections.deque[tuple[asyncio.Future[int], Exited]] = collections.deque()
         self._exits: dict[int, Exited] = {}
+        self._on_lost: Callable[[], None] | None = None
         self._is_lost = False
 
     @classmethod
@@ -86,6 +88,11 @@ class WarmParent:
             self._asked.append((answer, exited))
             return await answer
 
+    def watch(self, on_lost: Callable[[], None]) -> None:
+        """Have `on_lost` called when the warm parent ends by itself; from the running loop."""
+        self._on_lost = on_lost
+        self._listen()
+
     def kill(self, pid: int) -> None:
         """End a worker; only the warm parent knows for sure that the pid is still its own."""
         if pid in self._exits:
@@ -98,8 +105,20 @@ class WarmParent:
             return
         os.close(self._life_fd)
         self._life_fd = -1
+        self._end_within(CLOSE_PATIENCE_S)
         self._lost()
         self._link.close()
+
+    def _end_within(self, seconds: float) -> None:
+        """It ends because its pipe has; one that is stopped cannot, and is killed."""
+        if self._is_lost:
+            return
+        pidfd = os.pidfd_open(self.pid)
+        try:
+            if not select.select([pidfd], [], [], seconds)[0]:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        finally:
+            os.close(pidfd)
 
     def _listen(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
@@ -116,6 +135,8 @@ class WarmParent:
             datagram = b""
         if not datagram:
             self._lost()
+            if self._on_lost is not None:
+                self._on_lost()
             return
         match json.loads(datagram):
             case {"spawned": int(pid)}:

@@ -1,0 +1,101 @@
+"""What VM workers show of themselves, read from their shared memory: no agent needs to be asked.
+
+A worker's memory and control block are memfds, which whoever may look finds under /proc/PID/fd. An
+opened one stays readable when its worker is dead, so a witness of a killed guest tells how it
+ended.
+"""
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from agent.io.control import ControlBlock, WorkerState
+from lab.home import LabRecord
+from lab.procfs import Process, family, runs, stat
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Witness:
+    """One worker of one VM, whatever happens to it; `close` it."""
+
+    node: str
+    process: Process
+    control: ControlBlock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.control.close()
+
+    @property
+    def steps(self) -> int:
+        return self.control.steps
+
+    @property
+    def began_s(self) -> float:
+        """When the worker was forked, on CLOCK_BOOTTIME; the kernel's ticks are of 10 ms."""
+        return self.process.start_time / _TICKS_PER_S
+
+    @property
+    def changed_s(self) -> float:
+        """When its guest last paused or ran on, on CLOCK_BOOTTIME."""
+        return self.control.changed_ns / 1e9
+
+    @property
+    def runs(self) -> bool:
+        return runs(self.process) and self.control.reply.state is WorkerState.RUNNING
+
+
+def workers(lab: LabRecord, vm: str) -> list[Witness]:
+    """Every process of the lab that is a worker of this VM, on whatever node."""
+    found = []
+    for node in lab.nodes:
+        for process in family(node.process):
+            with contextlib.suppress(OSError):  # it ended while it was looked at
+                if witness := _witness(node.name, process, vm):
+                    found.append(witness)
+    return found
+
+
+def running_on(lab: LabRecord, vm: str) -> list[str]:
+    """The nodes on which a guest of this VM runs right now."""
+    nodes = []
+    for witness in workers(lab, vm):
+        with witness:
+            if witness.runs:
+                nodes.append(witness.node)
+    return nodes
+
+
+def boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def pss_bytes(process: Process) -> int:
+    """The memory of a process, with its share of what it shares."""
+    text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+    line = next(line for line in text.splitlines() if line.startswith("Pss:"))
+    return int(line.split()[1]) * 1024
+
+
+def open_files(process: Process) -> int:
+    return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+
+
+def _witness(node: str, process: Process, vm: str) -> Witness | None:
+    """None if it is no worker of that VM. The warm parent has no memory open."""
+    control, is_worker = None, False
+    for entry in Path(f"/proc/{process.pid}/fd").iterdir():
+        target = str(entry.readlink())
+        is_worker |= target == f"/memfd:vm-{vm} (deleted)"
+        if target.startswith("/memfd:control-"):
+            control = entry
+    if not is_worker or control is None or stat(process.pid) is None:
+        return None
+    return Witness(node, process, ControlBlock(os.open(control, os.O_RDWR | os.O_CLOEXEC)))
