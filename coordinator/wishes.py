@@ -69,9 +69,8 @@ class Remove:
         if (vm.on and not vm.failed) or vm.live:
             sentence = f"VM {vm.name} is not off: stop it and wait until it is Offline."
             return Declined(409, "vm-on", sentence)
-        if vm.attempt is not None:
-            sentence = f"VM {vm.name} is in migration attempt {vm.attempt}: wait for its end."
-            return Declined(409, "vm-busy", sentence)
+        if refusal := admission.check_at_rest(vm):
+            return refusal
         note = chronicle.group_deleted(vm.name, vm.owner)
         left = DeletedRow(vm.name, vm.epoch)
         return Draft(
@@ -127,11 +126,8 @@ class TurnOff:
         if not vm.on:
             sentence = f"VM {vm.name} is off already, or about to be."
             return Declined(409, "vm-off", sentence)
-        if vm.attempt is not None:
-            sentence = (
-                f"VM {vm.name} is in migration attempt {vm.attempt}: cancel it or wait for its end."
-            )
-            return Declined(409, "vm-busy", sentence)
+        if refusal := admission.check_at_rest(vm):
+            return refusal
         row = replace(vm, on=False, failed="", waiting="")
         note = chronicle.group_going_offline(vm.name, vm.owner, vm.epoch)
         return Draft(puts=((vm_key(vm.name), row.data()),), notes=(note,))

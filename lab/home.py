@@ -15,10 +15,10 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lab.errors import LabError, LabRunning, NoSuchLab, UnknownNode
 from lab.procfs import Process, boot_id, runs
@@ -27,8 +27,8 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeRecord:
-    """An agent that was started, and how to start it again."""
+class ProgramRecord:
+    """A program that was started, and how to start it again."""
 
     name: str
     pid: int
@@ -38,7 +38,7 @@ class NodeRecord:
 
     argv: tuple[str, ...]
     ready: dict[str, Any]
-    """What its ready line said: ports, tracker."""
+    """What its ready line said: ports, and an agent's tracker."""
 
     @property
     def process(self) -> Process:
@@ -46,22 +46,19 @@ class NodeRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CoordinatorRecord:
-    """A coordinator that was started, and how to start it again on the same ports."""
+class NodeRecord(ProgramRecord):
+    """An agent."""
 
-    name: str
-    pid: int
-    start_time: int
-    addresses: dict[str, str]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorRecord(ProgramRecord):
+    """A coordinator, which starts again on the same ports."""
+
     control: tuple[str, ...]
     """ADDR:PORT of its control links."""
 
-    argv: tuple[str, ...]
-    ready: dict[str, Any]
 
-    @property
-    def process(self) -> Process:
-        return Process(self.pid, self.start_time)
+Program = TypeVar("Program", NodeRecord, CoordinatorRecord)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,24 +81,20 @@ class LabRecord:
 
     @property
     def processes(self) -> tuple[Process, ...]:
-        return (
-            *(node.process for node in self.nodes),
-            *(coordinator.process for coordinator in self.coordinators),
-        )
+        return tuple(program.process for program in (*self.nodes, *self.coordinators))
 
     def node(self, name: str) -> NodeRecord:
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        known = ", ".join(node.name for node in self.nodes)
-        raise UnknownNode(f"lab {self.name!r} has no node {name!r}: it has {known}")
+        return self._named(name, "node", self.nodes)
 
     def coordinator(self, name: str) -> CoordinatorRecord:
-        for coordinator in self.coordinators:
-            if coordinator.name == name:
-                return coordinator
-        known = ", ".join(coordinator.name for coordinator in self.coordinators)
-        raise UnknownNode(f"lab {self.name!r} has no coordinator {name!r}: it has {known}")
+        return self._named(name, "coordinator", self.coordinators)
+
+    def _named(self, name: str, kind: str, programs: Sequence[Program]) -> Program:
+        for program in programs:
+            if program.name == name:
+                return program
+        known = ", ".join(program.name for program in programs)
+        raise UnknownNode(f"lab {self.name!r} has no {kind} {name!r}: it has {known}")
 
     def log_path(self, name: str) -> Path:
         """Where the node or coordinator `name` logs to."""

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lab.errors import LabError, StartFailed
 from lab.home import (
@@ -20,6 +20,7 @@ from lab.home import (
     Home,
     LabRecord,
     NodeRecord,
+    Program,
     locked,
     read_record,
     update_record,
@@ -30,8 +31,6 @@ from lab.procfs import Process, boot_id, family, machine_memory_bytes, runs, sen
 from lab.spawning import Started, end, kill, ready, spawn
 from lab.topology import Topology, dump_topology
 from lab.topology_checks import check_machine
-
-Program = TypeVar("Program", NodeRecord, CoordinatorRecord)
 
 COORDINATOR = "coordinator"
 ROLE_NUMBERS = {"None": 0, "Cluster": 1, "ClusterAndClient": 3}

@@ -57,7 +57,7 @@ def test_every_diagram_of_the_code_is_shown() -> None:
     assert sorted(shown) == sorted(diagrams.PICTURES)
 
 
-@pytest.mark.parametrize("package", ["protocol", "agent", "coordinator"])
+@pytest.mark.parametrize("package", ["protocol", "agent", "coordinator", "lab"])
 def test_the_map_names_every_module(package: str) -> None:
     words = {
         words.split("/")[-1] for words in re.findall(r"`([a-z_/]+)`", ARCHITECTURE.read_text())

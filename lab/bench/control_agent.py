@@ -1,7 +1,7 @@
 """The control of the heartbeat check: an agent that sends its pages on the event loop.
 
-`python -m lab.control_agent` takes the words of `python -m agent`. With it the check must fail, or
-it would prove nothing.
+`python -m lab.bench.control_agent` takes the words of `python -m agent`. With it the check must
+fail, or it would prove nothing.
 """
 
 import sys

@@ -33,7 +33,7 @@ NODE_REMOVED, QUORUM_LOST = 1135, 1177
 FILLED_WITHIN_S = ENDED_WITHIN_S = 300.0
 
 PRODUCT = (sys.executable, "-m", "agent")
-CONTROL = (sys.executable, "-m", "lab.control_agent")
+CONTROL = (sys.executable, "-m", "lab.bench.control_agent")
 
 
 @dataclass(frozen=True, slots=True)

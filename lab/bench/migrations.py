@@ -13,7 +13,7 @@ from typing import Any
 from agent.io.fill import filled
 from agent.io.memory import VmMemory
 from agent.runs import all_pages
-from lab.bench import PAGE_PATH, measure, spread
+from lab.bench.page_path import PAGE_PATH, measure, spread
 from lab.cluster import running, topology_of
 from lab.errors import LabError
 from lab.home import Home

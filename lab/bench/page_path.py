@@ -4,38 +4,27 @@ A machine that is slow for a while is slow for both sides of a ratio; single fig
 second say more about the machine's mood than about the program.
 """
 
-import asyncio
-import enum
-import json
 import multiprocessing
 import multiprocessing.connection
 import queue
-import re
 import resource
 import socket
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import rich.console
 import rich.table
-import typer
-import uvloop
 
-from agent.batches import Kind, encode
 from agent.io.fill import filled
 from agent.io.memory import VmMemory
-from agent.io.pages import BATCH_PAGES, PageReceiver, PageSender, PageStore, RoundReceived
+from agent.io.pages import BATCH_PAGES, PageReceiver, PageSender, RoundReceived
 from agent.io.stream import CONGESTION_CONTROL
-from agent.runs import Runs, all_pages, batches, no_runs, runs_from_map
-from lab.heartbeats import CONTROL, PRODUCT, Beats, beats_under, full_load
+from agent.runs import Runs, all_pages, runs_from_map
 from protocol.names import PAGE_BYTES, AttemptId, Fill
 
 PIECE_BYTES = 1024 * 1024
@@ -44,14 +33,6 @@ WIPED = 0xA5A5_A5A5_A5A5_A5A5
 SCATTERED_SHARE = 0.1
 ATTEMPT = AttemptId(1)
 DEADLINE_S = 60.0
-SIZE_UNITS = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": GIB}
-
-
-class Part(enum.Enum):
-    """What can be measured."""
-
-    PAGE_PATH = "page-path"
-    HEARTBEATS = "heartbeats"
 
 
 Socks = list[socket.socket]
@@ -123,22 +104,6 @@ def receive_pages(socks: Socks, memory: VmMemory) -> None:
         assert isinstance(arrival, RoundReceived), arrival
     for receiver in receivers:
         receiver.close()
-
-
-async def send_round_on_loop(
-    sock: socket.socket, store: PageStore, attempt: AttemptId, round_no: int, runs: Runs
-) -> None:
-    """The same round, sent wrongly: on the event loop, which starves while the peer keeps up.
-
-    The control of checks on heartbeats: with this sender they must fail. `sock` is non-blocking.
-    """
-    loop = asyncio.get_running_loop()
-    content = store.array.data.cast("B")
-    for batch in batches(runs, BATCH_PAGES):
-        await loop.sock_sendall(sock, encode(Kind.PAGES, attempt, round_no, batch))
-        for start, end in zip(batch.starts.tolist(), batch.ends.tolist(), strict=True):
-            await loop.sock_sendall(sock, content[start * PAGE_BYTES : end * PAGE_BYTES])
-    await loop.sock_sendall(sock, encode(Kind.END, attempt, round_no, no_runs()))
 
 
 PAGE_PATH = (
@@ -304,77 +269,9 @@ def as_table(title: str, results: list[Result]) -> rich.table.Table:
             result.ratios,
             result.cpu_s_per_gib,
         )
-        table.add_row(result.way.name, *map(_in_words, columns))
+        table.add_row(result.way.name, *map(in_words, columns))
     return table
 
 
-def _in_words(figures: list[float]) -> str:
+def in_words(figures: list[float]) -> str:
     return f"{statistics.median(figures):.2f} ({min(figures):.2f} - {max(figures):.2f})"
-
-
-def size_of(text: str) -> int:
-    """Bytes from words like `1GiB` or `512MiB`."""
-    match = re.fullmatch(r"(\d+)\s*(\w*)", text.strip())
-    if match is None or match[2] not in SIZE_UNITS:
-        raise typer.BadParameter(f"{text!r} is not a size; 512MiB or 1GiB would be")
-    size = int(match[1]) * SIZE_UNITS[match[2]]
-    if size == 0 or size % PIECE_BYTES:
-        raise typer.BadParameter(f"{text} is not a multiple of 1MiB greater than 0")
-    return size
-
-
-def heartbeats(note: Callable[[str], None]) -> list[tuple[str, Beats]]:
-    """What migrations do to heartbeats, and what they would if pages went over the event loop."""
-    load = full_load()
-    found = []
-    for name, agent in (("pages in threads", PRODUCT), ("pages on the loop", CONTROL)):
-        note(f"heartbeats, {name}")
-        with tempfile.TemporaryDirectory(prefix="hvlab-bench-") as folder:
-            beats = uvloop.run(beats_under(load, Path(folder), note, agent))
-        found.append((name, beats))
-    return found
-
-
-def beats_table(found: list[tuple[str, Beats]]) -> rich.table.Table:
-    table = rich.table.Table(title="Gaps between heartbeats while VMs move back to back")
-    table.add_column("agents")
-    for heading in ("migrations", "median s", "p99.9 s", "longest s"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
-    for name, beats in found:
-        figures = (beats.median_s, beats.long_s, beats.longest_s)
-        words = [f"{figure:.3f}" for figure in figures]
-        table.add_row(name, str(beats.migrations), *words, beats.suffer or "they do not suffer")
-    return table
-
-
-def run(
-    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of each way.")] = 10,
-    memory: Annotated[str, typer.Option(help="Memory of the VM, like 512MiB or 1GiB.")] = "1GiB",
-    parts: Annotated[
-        list[Part] | None, typer.Option("--part", help="Only this part; may be repeated.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print data, not a table.")] = False,
-) -> None:
-    """Measure the page path of a migration, and what migrations do to heartbeats.
-
-    The page path is held against a bare send/recv loop, heartbeats against a control.
-    """
-    memory_bytes = size_of(memory)
-    aloud, out = rich.console.Console(stderr=True), rich.console.Console(quiet=as_json)
-    data: dict[str, object] = {}
-    for part in parts or list(Part):
-        if part is Part.PAGE_PATH:
-            results = page_path(memory_bytes, rounds, aloud.print)
-            data |= {"memory_bytes": memory_bytes, "rounds": rounds, "page_path": as_data(results)}
-            out.print(as_table(f"Page path: {memory} of random pages, {rounds} rounds", results))
-        else:
-            found = heartbeats(aloud.print)
-            data["heartbeats"] = {name: beats.as_data() for name, beats in found}
-            out.print(beats_table(found))
-    if as_json:
-        print(json.dumps(data, indent=2))
-
-
-if __name__ == "__main__":
-    typer.run(run)

@@ -27,7 +27,6 @@ from protocol.names import (
     AttemptId,
     ClusterId,
     Decision,
-    Endpoint,
     Epoch,
     Hold,
     Incarnation,
@@ -41,7 +40,7 @@ from protocol.names import (
     VmName,
     VoteConfig,
 )
-from tests.coordinator.driver import MIB, NETWORKS, TIMING, config, spec
+from tests.coordinator.ground import MIB, NETWORKS, TIMING, config, endpoint, spec
 
 A, B, C, D = map(NodeName, "abcd")
 SQL, WEB = VmName("sql01"), VmName("web01")
@@ -51,10 +50,6 @@ NODE_BYTES = 1024 * MIB
 
 def life(node: str, number: int = 1) -> Incarnation:
     return Incarnation(f"{node}-{number}")
-
-
-def endpoint(node: str) -> Endpoint:
-    return Endpoint(tuple((n.name, f"{node}@{n.name}") for n in NETWORKS), 3343, 6600)
 
 
 def member(node: str, number: int = 1) -> Member:

@@ -9,7 +9,7 @@ from coordinator.attempts import Open
 from coordinator.requests import Declined
 from protocol.names import Decision, Fill, NodeName, Verify, VmName, VmSpec, Workload
 from protocol.workload import format_size
-from tests.coordinator.driver import MIB, spec
+from tests.coordinator.ground import MIB, spec
 from tests.coordinator.stage import NODE_BYTES, SQL, WEB, A, B, Stage
 
 Spoil = Callable[[Stage], object]

@@ -4,8 +4,9 @@ from coordinator.requests import Declined, FormCluster, StartVm, Unknown
 from coordinator.requests import StopVm as TurnOff
 from coordinator.store import Indefinite, StaleTerm
 from protocol.messages import Ping, ProposeView, StopVm, Welcome
-from protocol.names import Epoch, NodeName, Term, ViewNumber, VmName
-from tests.coordinator.driver import TIMING, World, another, formed, with_vm
+from protocol.names import Epoch, NodeName, Term, Timing, ViewNumber, VmName
+from tests.coordinator.driver import World, another, formed, with_vm
+from tests.coordinator.ground import TIMING
 
 
 def restarted(world: World) -> World:
@@ -93,6 +94,22 @@ def test_a_leader_that_a_quorum_answers_does_not_resign() -> None:
 
     assert world.core.leads
     assert world.core.term == 1
+
+
+def test_a_new_cluster_is_asked_at_once_and_keeps_its_leader_however_short_its_leases() -> None:
+    world = World("abc")
+    world.all_hear_all()
+    world.begin()
+    world.connect()
+    world.after(0.5)
+    names = tuple(map(NodeName, "abc"))
+    world.ask(FormCluster("test", names, Timing(delay_s=0.02, threshold=5)))
+
+    world.after(2)
+
+    assert world.core.leads
+    assert world.core.term == 1
+    assert 1177 not in world.events()
 
 
 def test_an_old_leader_changes_nothing_and_knows_it() -> None:

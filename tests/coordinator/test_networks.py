@@ -6,7 +6,8 @@ from coordinator.networks import NetworkState, default_order, migration_networks
 from coordinator.scene import Scene
 from protocol.messages import RouteReport
 from protocol.names import NetworkName, NodeName
-from tests.coordinator.driver import NETWORKS, World, formed
+from tests.coordinator.driver import World, formed
+from tests.coordinator.ground import NETWORKS
 
 LAN = NetworkName("management")
 COPY = NetworkName("migration")

@@ -10,7 +10,7 @@ from coordinator.pen import Plan
 from coordinator.requests import CreateVm, Declined
 from coordinator.wishes import Create, TurnOn
 from protocol.names import Decision, Epoch, Outcome, Verify, VmName
-from tests.coordinator.driver import MIB, spec
+from tests.coordinator.ground import MIB, spec
 from tests.coordinator.stage import NODE_BYTES, SQL, WEB, A, B, C, Stage, ids_of, life, rows_of
 
 ASKER = RequestId(1)

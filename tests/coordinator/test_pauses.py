@@ -9,7 +9,7 @@ from coordinator.events import RequestId
 from coordinator.pauses import EndDrain, Pause, Resume, next_to_move, still_on
 from coordinator.pen import Plan
 from protocol.names import AttemptId, NodeName, Verify, VmName
-from tests.coordinator.driver import MIB
+from tests.coordinator.ground import MIB
 from tests.coordinator.stage import NODE_BYTES, SQL, WEB, A, Stage, ids_of
 
 ASKER = RequestId(1)

@@ -12,7 +12,7 @@ from coordinator.scene import Scene
 from coordinator.store import Applied, Indefinite, StaleTerm
 from lab.simstore import MemoryStore
 from protocol.names import Term
-from tests.coordinator.driver import config
+from tests.coordinator.ground import config
 
 NOTE = Note(1, "info", "something happened")
 NO = Declined(409, "no", "It cannot be done: do something else.")

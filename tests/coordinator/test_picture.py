@@ -9,7 +9,7 @@ from coordinator.migrations import Travelling
 from coordinator.picture import Picture, picture_of
 from protocol.messages import RoundRecord
 from protocol.names import AttemptId, Decision, NetworkName, Outcome, Step, VmName
-from tests.coordinator.driver import MIB
+from tests.coordinator.ground import MIB
 from tests.coordinator.stage import WEB, Stage
 
 # The words of the contract for scripts: stable, in this order where people read them.

@@ -9,7 +9,8 @@ from coordinator.placement import (
 from coordinator.requests import MigrateVm, PauseNode
 from coordinator.scene import Scene
 from protocol.names import NodeName, Verify, VmName
-from tests.coordinator.driver import MIB, World, formed, with_vm
+from tests.coordinator.driver import World, formed, with_vm
+from tests.coordinator.ground import MIB
 
 A, B, C = map(NodeName, "abc")
 

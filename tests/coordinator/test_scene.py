@@ -4,7 +4,7 @@ from coordinator.book import PREFIXES, Book
 from coordinator.rows import AttemptRow
 from coordinator.scene import Scene
 from protocol.names import NodeState
-from tests.coordinator.driver import TIMING, config
+from tests.coordinator.ground import TIMING, config
 from tests.coordinator.stage import SQL, A, B, C, Stage, life
 
 # ---- the book

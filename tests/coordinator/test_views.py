@@ -2,7 +2,8 @@ from coordinator.requests import Accepted, Declined, FormCluster, JoinNode
 from coordinator.views import acked_by, comes_to_hold, next_number, wanted
 from protocol.messages import ProposeView
 from protocol.names import NodeName, Timing
-from tests.coordinator.driver import TIMING, World, formed, with_vm
+from tests.coordinator.driver import World, formed, with_vm
+from tests.coordinator.ground import TIMING
 
 
 def members(world: World) -> list[str]:
@@ -36,6 +37,7 @@ def test_what_cannot_be_formed_is_refused_and_nothing_is_half_made() -> None:
     world = connected()
     a, b = NodeName("a"), NodeName("b")
     world["b"].cluster = "other"  # type: ignore[assignment]
+    world.disconnect("b")
     world.connect("b")
     for body in (
         FormCluster("", (a,)),

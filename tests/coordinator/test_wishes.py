@@ -10,7 +10,7 @@ from coordinator.requests import CreateVm
 from coordinator.rows import CLUSTER
 from coordinator.wishes import Create, Remove, TurnOff, TurnOn
 from protocol.names import NodeName, VmName, VmSpec, Workload
-from tests.coordinator.driver import MIB, spec
+from tests.coordinator.ground import MIB, spec
 from tests.coordinator.stage import NODE_BYTES, SQL, WEB, A, B, C, Stage, ids_of, life
 
 ASKER = RequestId(1)

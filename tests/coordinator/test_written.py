@@ -26,7 +26,8 @@ from coordinator.requests import (
 )
 from protocol.messages import VmStopped
 from protocol.names import AttemptId, Epoch, NodeName, Verify
-from tests.coordinator.driver import World, formed, spec, with_vm
+from tests.coordinator.driver import World, formed, with_vm
+from tests.coordinator.ground import spec
 from tests.coordinator.stage import SQL, A, B, C
 
 D = NodeName("d")

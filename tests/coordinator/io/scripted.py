@@ -18,6 +18,7 @@ from coordinator.io.operations import Operations
 from coordinator.io.program import serve_http
 from coordinator.io.table import routes
 from coordinator.store import Store
+from lab import cluster
 from lab.simstore import InstantStore
 from protocol.errors import PeerUnreachable
 from protocol.io.link import Link, open_link, serve_links
@@ -194,29 +195,34 @@ class Operator:
 
     async def until(self, path: str, **fields: Any) -> Any:
         """What `path` says once its fields are these."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                data = await self.get(path)
-                if isinstance(data, dict) and fields.items() <= data.items():
-                    return data
+
+        async def look() -> Any:
+            data = await self.get(path)
+            return data if isinstance(data, dict) and fields.items() <= data.items() else None
+
+        return await cluster.until(f"{path} did not say {fields}", look, PATIENCE_S)
 
     async def join(self, *agents: ScriptedAgent) -> None:
         """Connect agents, and wait until the coordinator has heard them."""
         for agent in agents:
             self.group.create_task(agent.live(*self.control))
         names = {agent.name for agent in agents}
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                status = await self.get("/status")
-                connected = {n["name"] for n in await self.get("/nodes") if n["connected"]}
-                if names <= {*status["available"], *connected}:
-                    return
+
+        async def look() -> bool | None:
+            status = await self.get("/status")
+            connected = {n["name"] for n in await self.get("/nodes") if n["connected"]}
+            return names <= {*status["available"], *connected} or None
+
+        await cluster.until(f"{names} were not heard", look, PATIENCE_S)
 
     async def form(self, *agents: ScriptedAgent) -> None:
         await self.join(*agents)
-        async with asyncio.timeout(PATIENCE_S):
-            while (await self.get("/status"))["leader"] is None:
-                pass  # agents may be heard before the coordinator has its term
+
+        async def look() -> Any:
+            return (await self.get("/status"))["leader"]
+
+        # Agents may be heard before the coordinator has its term.
+        await cluster.until("nobody led", look, PATIENCE_S)
         status, body = await self.post(
             "/cluster", name="lab", nodes=[a.name for a in agents], delay_s=0.05, threshold=20
         )

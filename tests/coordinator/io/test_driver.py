@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+import structlog
 
 from coordinator.io.driver import UNSENT_MESSAGES_MAX
 from coordinator.store import Result, Txn
@@ -128,3 +129,20 @@ async def test_an_error_of_the_core_ends_the_driver() -> None:
             await asyncio.Event().wait()
 
     assert caught.value.subgroup(AssertionError) is not None
+
+
+async def test_a_message_that_no_frame_can_hold_ends_its_own_link_and_no_other() -> None:
+    async with coordinator() as bench:
+        first, second = ScriptedAgent("node1"), ScriptedAgent("node2")
+        await bench.form(first, second)
+        outbox = next(iter(bench.driver._outboxes))
+        too_long = Ping(ClusterId("x" * 10_000), Term(1), 1)
+
+        with structlog.testing.capture_logs() as lines:
+            bench.driver._send(outbox, too_long)
+            async with asyncio.timeout(PATIENCE_S):
+                await first.closed.wait()
+
+        assert "message-not-sendable" in [line["event"] for line in lines]
+        assert not second.closed.is_set()
+        assert (await bench.get("/status"))["leader"] == "here"

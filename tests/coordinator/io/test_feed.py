@@ -75,7 +75,8 @@ async def test_events_of_many_transactions_come_in_order_and_once_to_all() -> No
         async with bench.events("?after=0") as one, bench.events("?after=0") as other:
             await bench.form(ScriptedAgent("node1"))
             for number in range(20):
-                await bench.post("/vms", name=f"vm{number}", memory=4096, start=False)
+                said = await bench.post("/vms", name=f"vm{number}", memory=4096, start=False)
+                assert said[0] == 201, said
             newest = (await bench.get("/log?limit=1"))[0]["index"]
 
             assert await indexes(one, newest) == list(range(1, newest + 1))
@@ -93,7 +94,8 @@ async def test_a_subscriber_that_reads_nothing_holds_up_nobody_and_loses_no_even
         await bench.form(ScriptedAgent("node1"))
         async with bench.events("?after=0") as slow, bench.events() as quick:
             for number in range(30):
-                await bench.post("/vms", name=f"vm{number}", memory=4096, start=False)
+                said = await bench.post("/vms", name=f"vm{number}", memory=4096, start=False)
+                assert said[0] == 201, said
             newest = (await bench.get("/log?limit=1"))[0]["index"]
             assert (await indexes(quick, newest))[-1] == newest
 
