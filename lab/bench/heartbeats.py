@@ -73,6 +73,8 @@ class Beats:
         limit_s = GAP_MAX_DELAYS * DELAY_S
         if self.downs:
             return f"While VMs moved: {'; '.join(self.downs)}"
+        if self.quorum_losses:
+            return f"The coordinator lost its quorum {self.quorum_losses} times."
         if self.long_s >= limit_s:
             share = f"{self.load.share * 100:g} %"
             return f"{share} of the gaps are up to {self.long_s:.3f} s; {limit_s:.3f} s may be."

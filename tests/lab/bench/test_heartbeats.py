@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.bench.heartbeats import Beats, Load, gaps_of, rank
 from lab.errors import LabError
-from lab.heartbeats import Beats, Load, gaps_of, rank
 
 BEATS = Beats(Load(60.0, (1 << 30,)), 60.0, 9, 9 << 30, 4000, 0.25, 0.30, 0.9, (), 0)
 
@@ -35,4 +35,5 @@ def test_heartbeats_suffer_from_long_gaps_and_from_whatever_is_down() -> None:
     assert BEATS.suffer is None
     assert "99.9 %" in str(replace(BEATS, long_s=0.375).suffer)
     assert "node1" in str(replace(BEATS, downs=("Node node1 was removed.",)).suffer)
+    assert "quorum" in str(replace(BEATS, quorum_losses=1).suffer)
     assert BEATS.as_data()["suffer"] is None
