@@ -13,7 +13,7 @@ from agent.convergence import no_such_policy, policy_named
 from agent.moves import Here, LeaderHeard, carried_out, gave_up
 from agent.vms import Outcome, Phase, Vms
 from protocol.messages import AttemptReport, Decided, Ended, Migrate, Reserve
-from protocol.names import AttemptId, Decision, Step, VmName
+from protocol.names import AttemptId, Decision, Epoch, Step, VmName
 
 ENDED_MAX = 64
 """How many ended attempts can be told again; the coordinator asks for one at a time."""
@@ -36,6 +36,21 @@ class TargetSide:
 
 
 Side = SourceSide | TargetSide
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How an attempt ended here. `epoch` is the one that it was to move the VM from."""
+
+    vm: VmName
+    epoch: Epoch
+    told: Ended
+
+    def is_of(self, decided: Decided) -> bool:
+        same = (self.vm, self.epoch + 1, self.told.decision)
+        return same == (decided.vm, decided.epoch, decided.decision)
+
+
 SideEvent = source_states.Event | target_states.Event
 
 
@@ -61,7 +76,7 @@ class Attempts:
     ) -> None:
         self.sides: dict[AttemptId, Side] = {}
         self.story: collections.deque[Line] = collections.deque(maxlen=256)
-        self._ended: dict[AttemptId, Ended] = {}
+        self._ended: dict[AttemptId, Memory] = {}
         self._vms = vms
         self._memory_bytes = memory_bytes
         self._limits = limits
@@ -73,7 +88,7 @@ class Attempts:
         """S3. What cannot be done is given up at once, and told until the coordinator has aborted
         it.
         """
-        if order.attempt in self.sides or order.attempt in self._ended:
+        if self._is_known(order):
             return self._told_again(order.attempt, now)
         here = self._here(order.vm)
         if reason := self._why_no_place(order):
@@ -87,7 +102,7 @@ class Attempts:
 
     def migrate(self, order: Migrate, now: float) -> Outcome:
         """S4. As for `reserve`."""
-        if order.attempt in self.sides or order.attempt in self._ended:
+        if self._is_known(order):
             return self._told_again(order.attempt, now)
         here = self._here(order.vm)
         if reason := self._why_no_start(order):
@@ -108,14 +123,15 @@ class Attempts:
         """
         if decided.attempt in self.sides:
             return self.feed(decided.attempt, decided, now)
-        if decided.attempt in self._ended:
+        known = self._ended.get(decided.attempt)
+        if known is not None and known.is_of(decided):
             return self._told_again(decided.attempt, now)
         vm = self._vms.vms.get(decided.vm)
         is_source = vm is not None and vm.phase is Phase.HERE
         here = self._here(decided.vm)
         stays = is_source == (decided.decision is Decision.ABORTED)
         ended = carried_out(decided, here, stays)
-        self._remember(ended)
+        self._remember(Memory(decided.vm, Epoch(decided.epoch - 1), ended))
         if vm is None or not ended.is_source or decided.epoch <= vm.epoch or self.moves(vm.vm):
             return [Tell(ended)]
         return [*self._carried([SetHolds(vm.vm, decided.epoch, vm.holds)]), Tell(ended)]
@@ -178,7 +194,7 @@ class Attempts:
         self._write_down(now, attempt, was, event, side.state)
         if isinstance(side.state, source_states.Done | target_states.Done):
             del self.sides[attempt]
-            self._remember(side.state.ended)
+            self._remember(Memory(side.order.vm, side.order.epoch, side.state.ended))
         return self._carried(actions)
 
     def feed_vm(self, vm: VmName, event: SideEvent, now: float) -> Outcome:
@@ -192,8 +208,19 @@ class Attempts:
     def _told_again(self, attempt: AttemptId, now: float) -> Outcome:
         if attempt in self.sides:
             return self.feed(attempt, LeaderHeard(), now)
-        ended = self._ended[attempt]
+        ended = self._ended[attempt].told
         return [Tell(replace(ended, term=self._here(VmName("")).term))]
+
+    def _is_known(self, order: Reserve | Migrate) -> bool:
+        """The attempt has begun here. One that ended is never ordered under a later term: then the
+        store was put back from a backup, and has given its id to another.
+        """
+        if order.attempt in self.sides:
+            return True
+        ended = self._ended.get(order.attempt)
+        if ended is not None and ended.told.term < order.term:
+            del self._ended[order.attempt]
+        return order.attempt in self._ended
 
     def _carried(self, actions: Iterable[Action]) -> Outcome:
         out: Outcome = []
@@ -203,8 +230,8 @@ class Attempts:
                 out += self._vms.carry(action)
         return out
 
-    def _remember(self, ended: Ended) -> None:
-        self._ended[ended.attempt] = ended
+    def _remember(self, ended: Memory) -> None:
+        self._ended[ended.told.attempt] = ended
         if len(self._ended) > ENDED_MAX:
             del self._ended[next(iter(self._ended))]
 

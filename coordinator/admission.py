@@ -124,16 +124,21 @@ def check_policy(policy: str) -> Declined | None:
     return Declined(422, "unknown-policy", sentence)
 
 
+def check_at_rest(vm: VmRow) -> Declined | None:
+    """Why `vm` can be neither moved nor stopped nor deleted: an attempt decides about it."""
+    if vm.attempt is None:
+        return None
+    sentence = f"VM {vm.name} is in migration attempt {vm.attempt}: cancel it or wait for its end."
+    return Declined(409, "vm-busy", sentence)
+
+
 def check_source(scene: Scene, vm: VmRow) -> Declined | None:
     """Why `vm` cannot leave its node now."""
     if not (vm.on and vm.live) or vm.failed:
         sentence = f"VM {vm.name} is off: start it before you migrate it."
         return Declined(409, "vm-off", sentence)
-    if vm.attempt is not None:
-        sentence = (
-            f"VM {vm.name} is in migration attempt {vm.attempt}: wait for its end, or cancel it."
-        )
-        return Declined(409, "vm-busy", sentence)
+    if refusal := check_at_rest(vm):
+        return refusal
     owner = scene.agents.living(vm.owner, vm.owner_incarnation)
     if owner is None or not scene.may_own(vm.owner, owner.incarnation):
         sentence = f"Node {vm.owner}, where VM {vm.name} runs, is not connected: wait until it is."

@@ -23,6 +23,12 @@ from protocol.names import (
 )
 
 
+def next_id(scene: Scene) -> AttemptId:
+    """Above every id that was given out, also those that the store lost (a restored backup)."""
+    heard = [told for agent in scene.agents if agent.welcomed for told in agent.attempts]
+    return AttemptId(max(scene.book.counter.attempts, *heard, 0) + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Open:
     """S1 and S2: the checks, and the attempt's row; a refusal leaves a record, too.
@@ -47,7 +53,7 @@ class Open:
         vm, node = checked
         target = scene.agents.at(node)
         assert target is not None
-        new = AttemptId(scene.book.counter.attempts + 1)
+        new = next_id(scene)
         row = AttemptRow(
             id=new,
             vm=vm.name,
@@ -75,7 +81,7 @@ class Open:
 
     def _refused(self, scene: Scene, why: Declined) -> Draft:
         vm = scene.book.vms.get(self.vm)
-        new = AttemptId(scene.book.counter.attempts + 1)
+        new = next_id(scene)
         row = AttemptRow(
             id=new,
             vm=self.vm,

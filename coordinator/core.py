@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from coordinator import asking, chronicle, leading, quorum, views
-from coordinator.actions import Action, CloseLink
+from coordinator import asking, chronicle, doorstep, leading, quorum, views
+from coordinator.actions import Action, CloseLink, Send
 from coordinator.conduct import Conductor
 from coordinator.config import CoordinatorConfig
 from coordinator.desk import Desk, Tell
@@ -32,6 +32,7 @@ from coordinator.requests import Declined, Request, Unknown
 from coordinator.scene import Scene
 from coordinator.store import Result
 from coordinator.tending import Tending
+from coordinator.views import Form
 from coordinator.written import Aftermath
 from protocol.messages import (
     Consented,
@@ -163,11 +164,15 @@ class CoordinatorCore:
             self._came_of(self._desk.pen.answered(work, result, self._desk.scene))
 
     def _came_of(self, outcomes: Sequence[Outcome]) -> None:
+        scene = self._desk.scene
         for outcome in outcomes:
             match outcome:
                 case Written(plan, draft):
-                    self._store_heard_at = self._desk.scene.now
+                    self._store_heard_at = scene.now
                     self._aftermath.written(plan, draft)
+                    if isinstance(plan, Form):
+                        # Planned with no cluster's clocks: a short lease may end before.
+                        self._ping_at = min(self._ping_at, scene.now + scene.book.timing.delay_s)
                 case Dropped(plan, why):
                     self._aftermath.dropped(plan, why)
                 case Lost():
@@ -192,6 +197,10 @@ class CoordinatorCore:
             self._resigned = None
         desk.pen.put(Tell(tuple(notes)))
         for agent in scene.agents:
+            if not doorstep.belongs(scene, agent.hello) or doorstep.why_turned_away(
+                scene, agent.hello
+            ):
+                continue
             scene.highest_view = max(scene.highest_view, agent.hello.view)
             for report in agent.hello.vms:
                 vm = scene.book.vms.get(report.vm)
@@ -332,6 +341,9 @@ class CoordinatorCore:
 
     def _hello(self, link: LinkId, hello: Hello) -> None:
         desk, scene = self._desk, self._desk.scene
+        if reason := self._why_turned_away(hello):
+            self._turn_away(link, reason)
+            return
         replaced = scene.agents.greet(link, hello, scene.now)
         if replaced is not None:
             desk.out.append(
@@ -341,40 +353,31 @@ class CoordinatorCore:
         if not self._leading.leads:
             self._gather()
             return
-        cluster = scene.book.cluster
-        if (
-            cluster is not None
-            and hello.cluster in (None, cluster.id)
-            and hello.node in scene.book.nodes
-            and hello.highest_term > scene.term
-        ):
+        belongs = doorstep.belongs(scene, hello)
+        if belongs and hello.highest_term > scene.term:
             # The store will say whether another leads, or has forgotten (a restored backup).
             self._resign(None, int(hello.highest_term) + 1)
             return
-        scene.highest_view = max(scene.highest_view, hello.view)
-        desk.pen.put(views.ProposeAgain())
+        if belongs:
+            scene.highest_view = max(scene.highest_view, hello.view)
+            desk.pen.put(views.ProposeAgain())
         agent = scene.agents.on(link)
         assert agent is not None
         self._greet(agent)
+
+    def _why_turned_away(self, hello: Hello) -> str:
+        """Before it leads it has not the rows that most reasons come from."""
+        if self._leading.leads:
+            return doorstep.why_turned_away(self._desk.scene, hello)
+        return doorstep.why_unreachable(hello)
 
     def _greet(self, agent: Agent) -> None:
         """Welcome an agent of this cluster, turn away one of another, leave the others be."""
         desk, scene, hello = self._desk, self._desk.scene, agent.hello
         cluster = scene.book.cluster
-        belongs = cluster is not None and hello.node in scene.book.nodes
-        if hello.cluster is not None and (cluster is None or hello.cluster != cluster.id):
-            known = "of none" if cluster is None else f"of cluster {cluster.id}"
-            self._turn_away(
-                agent,
-                f"Node {hello.node} belongs to cluster {hello.cluster} and this coordinator is"
-                f" {known}: give its agent the address of its own coordinator, or an empty state"
-                " folder.",
-            )
-        elif hello.cluster is not None and not belongs:
-            self._turn_away(
-                agent, f"Node {hello.node} is not configured in this cluster: join it first."
-            )
-        elif belongs and cluster is not None:
+        if reason := doorstep.why_turned_away(scene, hello):
+            self._turn_away(agent.link, reason)
+        elif cluster is not None and doorstep.belongs(scene, hello):
             agent.welcomed = True
             agent.acked = ViewNumber(0)
             desk.send(agent, Welcome(cluster.id, scene.term, agent.incarnation, cluster.timing))
@@ -383,6 +386,6 @@ class CoordinatorCore:
             for report in hello.vms:
                 self._tending.reported(agent, report)
 
-    def _turn_away(self, agent: Agent, reason: str) -> None:
-        self._desk.send(agent, TurnedAway(reason))
-        self._desk.hang_up(agent.link, reason)
+    def _turn_away(self, link: LinkId, reason: str) -> None:
+        self._desk.out.append(Send(link, TurnedAway(reason)))
+        self._desk.hang_up(link, reason)

@@ -8,7 +8,7 @@ for a lease resigns: it asks the store whether its term still stands, and begins
 import enum
 from dataclasses import dataclass
 
-from coordinator import quorum
+from coordinator import doorstep, quorum
 from coordinator.actions import ReadRows, TakeTerm, Transact
 from coordinator.book import PREFIXES, Book
 from coordinator.desk import Desk
@@ -170,14 +170,11 @@ def vote_configs(scene: Scene) -> list[VoteConfig]:
 
 
 def configured_heard(scene: Scene) -> set[NodeName]:
-    """Configured nodes whose agents are connected and of this cluster, or of none yet."""
-    cluster = scene.book.cluster
-    if cluster is None:
-        return set()
+    """Configured nodes whose agents are connected and say what can be true."""
     return {
         agent.node
         for agent in scene.agents
-        if agent.node in scene.book.nodes and agent.hello.cluster in (None, cluster.id)
+        if doorstep.belongs(scene, agent.hello) and not doorstep.why_turned_away(scene, agent.hello)
     }
 
 

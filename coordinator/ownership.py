@@ -9,6 +9,7 @@ from typing import Any
 
 from coordinator import chronicle
 from coordinator.chronicle import Note
+from coordinator.doorstep import LEAP_MAX
 from coordinator.pen import Draft
 from coordinator.placement import best_node
 from coordinator.rows import VIEW, AttemptRow, VmRow, attempt_key, vm_key
@@ -198,7 +199,7 @@ class RaiseEpoch:
 
     def draft(self, scene: Scene) -> Draft | None:
         vm = scene.book.vms.get(self.vm)
-        if vm is None or vm.epoch >= self.heard:
+        if vm is None or not vm.epoch < self.heard <= vm.epoch + LEAP_MAX:
             return None
         attempt = None if vm.attempt is None else scene.book.attempts.get(vm.attempt)
         if attempt is not None and attempt.decision is Decision.OPEN:

@@ -19,6 +19,11 @@ from protocol.errors import BadFrame
 
 INT_MAX = 2**63 - 1
 INT_MIN = -(2**63)
+NUMBER_MAX = 2**53
+"""Of terms, views, epochs and attempts, which are types of their own: far from where an int of 64
+bits ends, so that a number that follows one from the wire can always be sent.
+"""
+
 STRING_CHARS_MAX = 4096
 BYTES_MAX = 64 * 1024
 ITEMS_MAX = 4096
@@ -44,6 +49,12 @@ def _int(value: Any) -> Any:
         _misfit("an int", value)
     if not INT_MIN <= value <= INT_MAX:
         raise BadFrame("an int of 64 bits with a sign is wanted, not a longer one")
+    return value
+
+
+def _number(value: Any) -> Any:
+    if not 0 <= _int(value) <= NUMBER_MAX:
+        raise BadFrame(f"a number from 0 to {NUMBER_MAX} is wanted")
     return value
 
 
@@ -189,6 +200,8 @@ class Shapes:
         if turn := _PLAIN.get(hint):
             return Shape(turn, turn)
         if isinstance(hint, NewType):
+            if hint.__supertype__ is int:
+                return Shape(_number, _number)
             return self.of(hint.__supertype__)
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             return self._fields(hint, tag=False)

@@ -190,6 +190,9 @@ class Driver:
                 await link.send(message)
         except PeerUnreachable as exc:
             self._log.info("link-broke", peer=link.peer, reason=str(exc))
+        except ProtocolError as exc:
+            # The rest would be a story with a gap: the agent connects anew and says what it has.
+            self._log.error("message-not-sendable", peer=link.peer, reason=str(exc))
         await link.close()
 
     def _feed(self, event: Event) -> None:

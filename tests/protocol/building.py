@@ -8,7 +8,7 @@ from typing import Any, NewType
 
 from hypothesis import strategies as st
 
-from protocol.shapes import INT_MAX, INT_MIN
+from protocol.shapes import INT_MAX, INT_MIN, NUMBER_MAX
 
 _PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(INT_MIN, INT_MAX),
@@ -25,6 +25,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     if hint in _PLAIN:
         return _PLAIN[hint]
     if isinstance(hint, NewType):
+        if hint.__supertype__ is int:
+            return st.integers(0, NUMBER_MAX)
         return values(hint.__supertype__)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = typing.get_type_hints(hint)

@@ -32,6 +32,7 @@ from protocol.errors import (
 )
 from protocol.messages import Ping
 from protocol.names import ClusterId, Term
+from protocol.shapes import NUMBER_MAX
 from tests.protocol.building import values
 
 PING = Ping(ClusterId("lab"), Term(3), 17)
@@ -351,3 +352,14 @@ def test_a_flipped_byte_gives_a_message_or_a_protocol_error(data: st.DataObject)
     except ProtocolError:
         return
     assert codec.decode(encode(message)) == message
+
+
+@pytest.mark.parametrize("number", [-1, NUMBER_MAX + 1])
+def test_a_number_of_authority_is_bounded_far_from_the_end_of_ints(number: int) -> None:
+    plain = msgpack.packb(["Ping", "lab", number, 17])
+
+    with pytest.raises(BadFrame, match=r"Ping\.term: a number from 0 to"):
+        decode(b"\x01" + plain)
+    with pytest.raises(BadFrame):
+        encode(Ping(ClusterId("lab"), Term(number), 17))
+    assert encode(Ping(ClusterId("lab"), Term(NUMBER_MAX), 2**63 - 1))
