@@ -114,6 +114,7 @@ class Seen:
     rounds: tuple[RoundRecord, ...] = ()
     parts: tuple[Part, ...] = ()
     verified: bool | None = None
+    waited_s: float = 0.0
 
     def into(self, row: AttemptRow) -> AttemptRow:
         rounds = row.rounds
@@ -125,6 +126,7 @@ class Seen:
             rounds=rounds,
             parts=merged(row.parts, self.parts),
             verified=row.verified if self.verified is None else self.verified,
+            waited_s=max(row.waited_s, self.waited_s),
         )
 
 

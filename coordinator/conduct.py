@@ -147,7 +147,9 @@ class Conductor:
         rounds = under_way.seen.rounds
         for record in consent.rounds:
             rounds = with_round(rounds, record)
-        under_way.seen = replace(under_way.seen, rounds=rounds, verified=consent.verified)
+        under_way.seen = replace(
+            under_way.seen, rounds=rounds, verified=consent.verified, waited_s=consent.waited_s
+        )
         self._keep(under_way, parts=consent.parts)
         self.feed(row, SourceConsented(consent))
 

@@ -53,6 +53,7 @@ def record_of(row: AttemptRow) -> dict[str, Any]:
         "goodput_bytes_per_s": goodput_bytes_per_s(row.rounds),
         "verified": row.verified,
         "predicted": None,
+        "waited_s": row.waited_s,
         "policy": row.policy,
         "verify": row.verify.value,
         "decision": row.decision.value,

@@ -243,6 +243,8 @@ class AttemptRow:
     rounds: tuple[RoundRecord, ...] = ()
     parts: tuple[tuple[str, float], ...] = ()
     verified: bool | None = None
+    waited_s: float = 0.0
+    """How long the guest ran on, its pages copied, because no coordinator could be told."""
 
     @property
     def closed(self) -> bool:
@@ -268,6 +270,7 @@ class AttemptRow:
             "rounds": [round_data(r) for r in self.rounds],
             "parts": [list(part) for part in self.parts],
             "verified": self.verified,
+            "waited_s": self.waited_s,
         }
 
     @staticmethod
@@ -292,6 +295,7 @@ class AttemptRow:
             rounds=tuple(RoundRecord(**r) for r in data["rounds"]),
             parts=tuple((name, seconds) for name, seconds in data["parts"]),
             verified=data["verified"],
+            waited_s=data.get("waited_s", 0.0),
         )
 
 

@@ -185,6 +185,8 @@ def record(row: Row) -> Renderables:
         ]
     elif row.get("outcome") != "refused":
         parts.append(blackout(row))
+    if row.get("waited_s"):
+        parts.append(f"Waited {ms(row['waited_s'])} for a coordinator; the guest ran on.")
     return parts
 
 

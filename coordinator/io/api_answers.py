@@ -132,6 +132,7 @@ class Attempt(BaseModel):
     wire_bytes: int
     goodput_bytes_per_s: float
     verified: bool | None
+    waited_s: float = Field(description="how long a copied guest ran on for want of a coordinator")
     predicted: Any
     policy: str
     verify: Verify

@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from coordinator.attempts import Seen
 from coordinator.records import goodput_bytes_per_s, merged, record_of, with_round
+from coordinator.rows import AttemptRow
 from protocol.messages import Part, RoundRecord
 from tests.coordinator.test_rows import ATTEMPT
 
@@ -49,3 +51,9 @@ def test_goodput_counts_guest_pages_per_second_of_copying() -> None:
 
     assert goodput_bytes_per_s(rounds) == pytest.approx(20 * 4096)
     assert goodput_bytes_per_s(()) == 0.0
+
+
+def test_a_record_keeps_how_long_the_attempt_waited_for_a_coordinator() -> None:
+    row = Seen(waited_s=7.5).into(ATTEMPT)
+
+    assert record_of(AttemptRow.read(row.data()))["waited_s"] == 7.5

@@ -100,3 +100,8 @@ def test_before_a_cluster_is_formed_the_free_nodes_are_named() -> None:
 
 def test_brackets_in_a_text_are_not_taken_for_markup() -> None:
     assert "[red]" in printed([tables.vms([{"name": "[red]", "state": "Online"}])])
+
+
+def test_a_record_says_how_long_it_waited_for_a_coordinator() -> None:
+    assert "Waited 7,500 ms" in printed(tables.record({**RECORD, "waited_s": 7.5}))
+    assert "Waited" not in printed(tables.record({**RECORD, "waited_s": 0.0}))
