@@ -81,6 +81,7 @@ ATTEMPT = AttemptRow(
     (RoundRecord(0, 1, 0, 2, 0.5, 3),),
     (("pause", 0.25),),
     True,
+    2.5,
 )
 ROWS: list[Any] = [
     ClusterRow(ClusterId("id"), "name", Timing(0.25, 3, 0.01)),
