@@ -6,6 +6,7 @@ import rich.console
 import typer
 
 from lab import commands, fault_commands
+from lab.bench import Part
 from lab.errors import LabError
 from shell.app import build
 from shell.errors import DONE, FAILED, ShellError
@@ -50,12 +51,15 @@ def sim(
 def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of each way.")] = 10,
     memory: Annotated[str, typer.Option(help="Memory of the VM, like 512MiB or 1GiB.")] = "1GiB",
+    parts: Annotated[
+        list[Part] | None, typer.Option("--part", help="Only this part; may be repeated.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure migrations against a bare send/recv loop."""
-    from lab import bench as measuring
+    """Measure pages and migrations against a bare send/recv loop, and heartbeats beside them."""
+    from lab.bench.__main__ import run
 
-    measuring.run(rounds=rounds, memory=memory, as_json=as_json)
+    run(rounds, memory, parts, as_json)
 
 
 def program() -> typer.Typer:
@@ -65,7 +69,7 @@ def program() -> typer.Typer:
     fault_commands.add_to(app)
     app.command(epilog=examples("hvlab demo", "hvlab demo --json"))(demo)
     app.command(epilog=examples("hvlab sim --seeds 200", "hvlab sim --seeds 1 --seed 42"))(sim)
-    app.command(epilog=examples("hvlab bench --rounds 10 --memory 1GiB"))(bench)
+    app.command(epilog=examples("hvlab bench", "hvlab bench --part migrations --rounds 20"))(bench)
     return app
 
 

@@ -33,15 +33,21 @@ ARMED_MAX_S = 45.0
 ACTIVE_MAX = 3
 DISTRIBUTION_OF_LENGTHS_S = ((0.05, 1.0), (1.0, 6.0), (6.0, 15.0), (15.0, 40.0))
 RATE_OFF_MAX = 0.004
+CODED_EVERY = 10
+"""In every tenth lab each message becomes bytes on its way."""
 
 
 def setting_of(seed: int) -> Setting:
-    """A lab of three to five nodes with clocks that differ, and with weather."""
+    """A lab of three to five nodes, spare ones among them, clocks that differ, and weather."""
     random = Random(f"{seed}/setting")
     count = random.choice([3, 3, 3, 4, 4, 5])
-    rates = tuple(1.0 + random.uniform(-RATE_OFF_MAX, RATE_OFF_MAX) for _ in range(count + 2))
+    names = [
+        f"node{number}" for number in range(1, min(5, count + random.choice([0, 0, 1, 2])) + 1)
+    ]
+    rates = tuple(1.0 + random.uniform(-RATE_OFF_MAX, RATE_OFF_MAX) for _ in range(len(names) + 2))
     return Setting(
-        nodes=tuple(f"node{number}" for number in range(1, count + 1)),
+        nodes=tuple(names[:count]),
+        spares=tuple(names[count:]),
         networks=("lan", "migration") if count == 3 and random.random() < 0.3 else ("lan",),
         timing=Timing(random.choice([2.0, 2.5, 3.0]), random.choice([3, 3, 4])),
         rates=rates,
@@ -56,6 +62,7 @@ def setting_of(seed: int) -> Setting:
             request_late=random.choice([0.0, 0.01]),
         ),
         pages_per_s=random.choice([20.0, 40.0, 80.0]),
+        is_coded=seed % CODED_EVERY == CODED_EVERY - 1,
     )
 
 

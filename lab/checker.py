@@ -49,6 +49,9 @@ class Checker:
         self.attempts: dict[int, Value] = {}
         self.view: Value | None = None
         self.machines: Mapping[NodeName, SimMachine] = {}
+        self.expected: set[NodeName] = set()
+        """The nodes that have to be in the view when all is well."""
+
         self.on_open: Callable[[AttemptId], None] = _ignore
         """Called when an attempt is entered in the store."""
 
@@ -339,6 +342,8 @@ class Checker:
             yield "the newest view does not hold"
             return
         for node, machine in sorted(self.machines.items()):
+            if node not in self.expected:
+                continue
             if machine.agent is None or not self.is_member(machine.agent.incarnation):
                 yield f"{node} is not in the view"
             elif machine.disk.view != self.view["number"]:

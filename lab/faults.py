@@ -9,10 +9,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from coordinator.requests import Accepted, CancelAttempt, Response
+from coordinator.requests import Accepted, CancelAttempt, JoinNode, Response
+from lab.node_faults import (
+    Freeze,
+    KillAgent,
+    KillFrozen,
+    LoseState,
+    LoseWorker,
+    StorageFails,
+)
 from lab.simnet import Way
 from lab.simulated import SimCluster
 from protocol.names import AttemptId, NodeName
+
+JOIN_AGAIN_S = 2.0
 
 
 class Fault(Protocol):
@@ -23,53 +33,6 @@ class Fault(Protocol):
     def end(self) -> None: ...
 
     def took_effect(self) -> bool: ...
-
-
-@dataclass(slots=True)
-class KillAgent:
-    """SIGKILL, and a restart with the node's own disk."""
-
-    cluster: SimCluster
-    node: NodeName
-    killed: bool = False
-
-    def begin(self) -> bool:
-        agent = self.cluster.machines[self.node].agent
-        if agent is None or agent.frozen:
-            return False
-        self.killed = True
-        self.cluster.machines[self.node].kill()
-        return True
-
-    def end(self) -> None:
-        self.cluster.machines[self.node].start()
-
-    def took_effect(self) -> bool:
-        return self.killed
-
-
-@dataclass(slots=True)
-class Freeze:
-    """SIGSTOP of the agent alone, or of the whole machine, workers too."""
-
-    cluster: SimCluster
-    node: NodeName
-    with_workers: bool
-    before: int = 0
-
-    def begin(self) -> bool:
-        machine = self.cluster.machines[self.node]
-        if machine.agent is None or machine.agent.frozen:
-            return False
-        self.before = self.cluster.held_up[self.node]
-        machine.freeze(self.with_workers)
-        return True
-
-    def end(self) -> None:
-        self.cluster.machines[self.node].thaw()
-
-    def took_effect(self) -> bool:
-        return self.cluster.held_up[self.node] > self.before
 
 
 @dataclass(slots=True)
@@ -225,27 +188,6 @@ class SlyStore:
 
 
 @dataclass(slots=True)
-class StorageFails:
-    """The disks cannot be opened at the next S10 of this node."""
-
-    cluster: SimCluster
-    node: NodeName
-    before: int = 0
-
-    def begin(self) -> bool:
-        machine = self.cluster.machines[self.node]
-        self.before = machine.storage_failed
-        machine.fails_storage = 1
-        return True
-
-    def end(self) -> None:
-        self.cluster.machines[self.node].fails_storage = 0
-
-    def took_effect(self) -> bool:
-        return self.cluster.machines[self.node].storage_failed > self.before
-
-
-@dataclass(slots=True)
 class Storm:
     """Datagrams get lost, come late and come twice."""
 
@@ -264,6 +206,36 @@ class Storm:
 
     def took_effect(self) -> bool:
         return self.cluster.net.disturbed.total() > self.before + 5
+
+
+@dataclass(slots=True)
+class Join:
+    """No fault, but a change when least expected: a spare node joins, and the votes change."""
+
+    cluster: SimCluster
+    node: NodeName | None = None
+    is_over: bool = False
+
+    def begin(self) -> bool:
+        spares = self.cluster.unjoined()
+        if not spares:
+            return False
+        self.node = spares[0]
+        self._ask()
+        return True
+
+    def _ask(self) -> None:
+        """Again until it is done: the membership may be changing just then."""
+        if self.node in self.cluster.unjoined() and not self.is_over:
+            self.cluster.ask(JoinNode(self.node))
+            self.cluster.world.after(JOIN_AGAIN_S, self._ask)
+
+    def end(self) -> None:
+        """Whoever has joined stays."""
+        self.is_over = True
+
+    def took_effect(self) -> bool:
+        return self.node is not None and self.node not in self.cluster.unjoined()
 
 
 @dataclass(slots=True)
@@ -334,6 +306,10 @@ NODE_FAULTS: dict[str, Callable[[SimCluster, NodeName], Fault]] = {
     "kill agent": KillAgent,
     "freeze agent": lambda cluster, node: Freeze(cluster, node, with_workers=False),
     "freeze node": lambda cluster, node: Freeze(cluster, node, with_workers=True),
+    "kill frozen": lambda cluster, node: KillFrozen(cluster, node, with_workers=False),
+    "orphans sleep": lambda cluster, node: KillFrozen(cluster, node, with_workers=True),
+    "lose state": LoseState,
+    "lose worker": LoseWorker,
     "cut off": cut_off,
     "mute": mute,
     "deafen": deafen,
@@ -350,6 +326,7 @@ LAB_FAULTS: dict[str, Callable[[SimCluster], Fault]] = {
     "store outage": StoreOutage,
     "sly store": SlyStore,
     "storm": Storm,
+    "join": Join,
 }
 """Faults of what all share."""
 

@@ -7,6 +7,7 @@ from coordinator.requests import (
     Accepted,
     CreateVm,
     DeleteVm,
+    JoinNode,
     MigrateVm,
     PauseNode,
     Request,
@@ -44,8 +45,9 @@ class Operators:
         self._rest()
 
     def stop(self) -> None:
-        """From now on they only put back what they have paused."""
+        """From now on they only put back what they have paused, and let spare nodes join."""
         self.works = False
+        self.cluster.checker.expected.update(self.cluster.machines)
         self._tidy()
 
     def _rest(self) -> None:
@@ -69,6 +71,8 @@ class Operators:
     def _tidy(self) -> None:
         for node in self._paused():
             self._ask(ResumeNode(node))
+        for node in self.cluster.unjoined():
+            self._ask(JoinNode(node))
         self.cluster.world.after(3.0, self._tidy)
 
     def _paused(self) -> list[NodeName]:
@@ -85,7 +89,7 @@ class Operators:
         vm = VmName(random.choice(names))
         row = rows[vm]
         if row["wish"] == "off":
-            return DeleteVm(vm) if chance < 0.2 else StartVm(vm)
+            return DeleteVm(vm) if chance < 0.2 else self._start(vm)
         if chance < 0.12:
             return StopVm(vm)
         if chance < 0.24:
@@ -95,6 +99,13 @@ class Operators:
             node = random.choice(sorted(self.cluster.machines))
             return PauseNode(node, drain=random.random() < 0.7)
         return self._migration(vm)
+
+    def _start(self, vm: VmName) -> StartVm:
+        """Some change their mind at once."""
+        if self.random.random() < 0.3:
+            after_s = self.random.uniform(0.0, 0.15)
+            self.cluster.world.after(after_s, self._ask, StopVm(vm))
+        return StartVm(vm)
 
     def _migration(self, vm: VmName) -> MigrateVm:
         random = self.random

@@ -1,6 +1,5 @@
 """A simulated agent process: the real core, and an edge that acts in the simulated world."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ from agent.events import Event
 from lab.simguest import LeasePage, SimWorker
 from lab.simmigration import SourceStreams, Streams, TargetStreams, digest
 from lab.simnet import End, Link
+from lab.simvms import SimVms
 from protocol.messages import Consented, Progress
-from protocol.names import AttemptId, Hold, Incarnation, NetworkName, Step, VmName
+from protocol.names import AttemptId, Incarnation, NetworkName, Step
 
 if TYPE_CHECKING:
     from lab.simnode import SimMachine
@@ -42,9 +42,8 @@ class SimAgent:
         self.alive = True
         self.frozen = False
         self.lease = LeasePage()
-        self.workers: dict[VmName, SimWorker] = {}
+        self.vms = SimVms(self)
         self.streams: dict[AttemptId, Streams] = {}
-        self._making: dict[VmName, actions.CreateVm | actions.Reserve] = {}
         self.core = AgentCore(machine.config, machine.disk, incarnation, machine.clock.now)
         self._link: tuple[Link, End] | None = None
         self._dials = machine.lives
@@ -57,7 +56,7 @@ class SimAgent:
             actions.SendBeat: self._send_beat,
             actions.SetLease: self._set_lease,
             actions.CreateVm: self._create,
-            actions.SetHolds: self._set_holds,
+            actions.SetHolds: self.vms.set_holds,
             actions.DestroyVm: self._destroy,
             actions.ObserveGuests: self._observe,
             actions.Connect: self._connect,
@@ -195,7 +194,7 @@ class SimAgent:
         message = action.message
         self.cluster.agent_says(self, message)
         if self._link is not None and self.alive:
-            self._link[0].send(self._link[1], message)
+            self._link[0].send(self._link[1], self.cluster.wire(message))
         if isinstance(message, Progress):
             self.cluster.reached(message.step, message.attempt)
         elif isinstance(message, Consented):
@@ -215,14 +214,15 @@ class SimAgent:
         self.machine.disk = action.record
 
     def _send_beat(self, action: actions.SendBeat) -> None:
-        receiver = action.address.partition("@")[0]
-        self.cluster.net.send(action.network, self.node, receiver, action.message)
+        receiver = self.cluster.node_at(action.address)
+        message = self.cluster.wire(action.message)
+        self.cluster.net.send(action.network, self.node, receiver, message)
 
     def _set_lease(self, action: actions.SetLease) -> None:
-        for worker in self.workers.values():
+        for worker in self.vms.workers():
             worker.advance()
         self.lease.end_s = action.end_s
-        for worker in list(self.workers.values()):
+        for worker in self.vms.workers():
             worker.look()
 
     def _rejoin(self, action: actions.Rejoin) -> None:
@@ -236,71 +236,24 @@ class SimAgent:
     # ---- VMs
 
     def _create(self, action: actions.CreateVm) -> None:
-        self._making[action.vm] = action
-        self.later(self.machine.random.uniform(0.02, 0.08), self._created, action)
-
-    def _created(self, order: actions.CreateVm) -> None:
-        if self._making.get(order.vm) is not order:
-            return  # it was destroyed before it was there
-        del self._making[order.vm]
-        worker = self.machine.new_worker(self, order)
-        self.workers[order.vm] = worker
-        self.feed(events.VmCreated(order.vm))
-        worker.look()
-
-    def _set_holds(self, action: actions.SetHolds) -> None:
-        worker = self.workers.get(action.vm)
-        if worker is None:
-            return
-        delay_s = self.machine.random.uniform(0.0001, 0.002)
-        self.cluster.world.after(delay_s, self._boundary, worker, action, delay_s)
-        if action.holds & Hold.ATTEMPT:
-            self.cluster.reached(Step.PAUSE, self.cluster.attempt_of(action.vm))
-        else:
-            self.cluster.reached(Step.RESUME, self.cluster.attempt_of(action.vm))
-
-    def _boundary(self, worker: SimWorker, order: actions.SetHolds, after_s: float) -> None:
-        if not worker.alive:
-            return
-        if worker.frozen:
-            self.cluster.world.after(0.05, self._boundary, worker, order, after_s)
-            return
-        was = worker.holds
-        if was and not order.holds:
-            worker.on_begin = functools.partial(self._resumed, worker, self.cluster.world.now)
-        elif order.holds:
-            worker.on_begin = None
-        worker.obey(order.epoch, order.holds)
-        if order.holds and not was:
-            self.cluster.checker.guest_paused(worker)
-            self.feed(events.GuestPaused(worker.vm, worker.steps, after_s))
-
-    def _resumed(self, worker: SimWorker, since: float) -> None:
-        self.feed(events.GuestResumed(worker.vm, self.cluster.world.now - since))
+        self.vms.make(action)
 
     def _destroy(self, action: actions.DestroyVm) -> None:
-        self._making.pop(action.vm, None)
-        self.later(self.machine.random.uniform(0.001, 0.005), self._destroyed, action.vm)
-
-    def _destroyed(self, vm: VmName) -> None:
-        worker = self.workers.pop(vm, None)
-        if worker is not None:
-            self.machine.end(worker)
-        self.feed(events.VmDestroyed(vm))
+        self.vms.destroy(action.vm)
 
     def _observe(self, _: actions.ObserveGuests) -> None:
-        for vm, worker in self.workers.items():
-            worker.advance()
-            running = worker.is_running()
-            self.core.handle(
-                events.GuestObserved(vm, running, worker.steps, worker.rate * 4096.0),
-                self.machine.clock.now,
-            )
+        for seen in self.vms.observe():
+            self.core.handle(seen, self.machine.clock.now)
 
     # ---- migrations
 
     def _connect(self, action: actions.Connect) -> None:
-        streams = SourceStreams(self, action.attempt, self.workers[action.vm])
+        worker = self.vms.worker(action.vm)
+        if worker is None:
+            gone = events.PeerLost(action.attempt, f"{action.vm} is gone from this node")
+            self.later(0.01, self.feed, gone)
+            return
+        streams = SourceStreams(self, action.attempt, worker)
         self.streams[action.attempt] = streams
         streams.connect(action)
 
@@ -321,17 +274,10 @@ class SimAgent:
             streams.say(action.message)
 
     def _reserve(self, action: actions.Reserve) -> None:
-        self._making[action.vm] = action
         self.cluster.reached(Step.RESERVE, action.attempt)
-        self.later(self.machine.random.uniform(0.02, 0.1), self._reserved, action)
+        self.vms.make(action)
 
-    def _reserved(self, order: actions.Reserve) -> None:
-        if self._making.get(order.vm) is not order:
-            return  # given up before it was there
-        del self._making[order.vm]
-        worker = self.machine.new_worker(self, order)
-        worker.is_cold, worker.attempt = False, order.attempt
-        self.workers[order.vm] = worker
+    def reserved(self, order: actions.Reserve, worker: SimWorker) -> None:
         self.streams[order.attempt] = TargetStreams(self, order, worker)
         self.feed(events.ReserveDone(order.attempt))
 
@@ -353,7 +299,7 @@ class SimAgent:
 
     def _digest(self, action: actions.DigestMemory) -> None:
         streams = self.streams.get(action.attempt)
-        if streams is not None:
+        if streams is not None and streams.worker.alive:
             proof = digest(streams.worker, action.verify)
             done = events.MemoryDigested(action.attempt, proof, 0.001)
             self.later(0.001, self.feed, done)

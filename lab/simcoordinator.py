@@ -168,7 +168,7 @@ class CoordinatorProcess:
         if action.link in self._links:
             link, end = self._links[action.link]
             self.cluster.checker.coordinator_says(self.place.name, action.message)
-            link.send(end, action.message)
+            link.send(end, self.cluster.wire(action.message))
 
     def _close(self, action: actions.CloseLink) -> None:
         if action.link in self._links:

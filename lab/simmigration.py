@@ -77,7 +77,7 @@ class Streams:
 
     def say(self, message: MigrationMessage) -> None:
         if self._talk is not None:
-            self._talk[0].send(self._talk[1], message)
+            self._talk[0].send(self._talk[1], self.agent.cluster.wire(message))
 
     def send(self, piece: Piece) -> None:
         if self._data is not None:

@@ -48,7 +48,8 @@ class Network:
         self.disturbed: collections.Counter[str] = collections.Counter()
         self._cuts: collections.Counter[Way] = collections.Counter()
         self._hosts: dict[str, Callable[[str, Any], None]] = {}
-        self._stalled: list[Link] = []
+        self._stalled: dict[Link, None] = {}
+        """Each link once, in the order in which they were held up."""
 
     # ---- cuts
 
@@ -61,7 +62,7 @@ class Network:
         self._cuts[way] -= 1
         if not self._cuts[way]:
             del self._cuts[way]
-            stalled, self._stalled = self._stalled, []
+            stalled, self._stalled = self._stalled, {}
             for link in stalled:
                 link.go_on()
 
@@ -76,7 +77,7 @@ class Network:
         return False
 
     def stall(self, link: "Link") -> None:
-        self._stalled.append(link)
+        self._stalled[link] = None
 
     # ---- datagrams
 

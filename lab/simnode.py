@@ -41,7 +41,7 @@ class SimMachine:
         self.config = AgentConfig(
             node=node,
             endpoint=Endpoint(
-                tuple((network, f"{node}@{network}") for network in cluster.networks),
+                tuple((network, cluster.address(node, network)) for network in cluster.networks),
                 HEARTBEAT_PORT,
                 MIGRATION_PORT,
             ),
@@ -67,8 +67,12 @@ class SimMachine:
         self.cluster.tell(f"{agent.incarnation} is killed")
         agent.die()
         for worker in self.workers:
-            delay_s = self.random.uniform(0.0001, 0.005)
-            self.cluster.world.after(delay_s, self._end_orphan, worker)
+            self.orphan(worker)
+
+    def orphan(self, worker: SimWorker) -> None:
+        """A worker whose agent is gone ends, very soon."""
+        delay_s = self.random.uniform(0.0001, 0.005)
+        self.cluster.world.after(delay_s, self._end_orphan, worker)
 
     def _end_orphan(self, worker: SimWorker) -> None:
         if worker.frozen:

@@ -184,7 +184,7 @@ def summary(reports: list[Report], took_s: float) -> str:
     vague = [report.seed for report in reports if not report.trouble and not report.is_conclusive]
     played_h = sum(report.played_s for report in reports) / 3600
     lines = [
-        f"{len(reports)} seeds, {played_h:.0f} simulated hours,"
+        f"{len(reports)} seeds, {played_h:.1f} simulated hours,"
         f" {sum(r.events for r in reports)} events,"
         f" {sum(r.faults for r in reports)} faults that took effect,"
         f" {sum(r.past_pause for r in reports)} migrations past S8, in {took_s:.0f} s",
@@ -200,7 +200,24 @@ def coverage_table(reports: Iterable[Report]) -> Table:
     for report in reports:
         total.update(report.coverage)
     steps = [step.value for step in list(Step)[1:]] + [NO_STEP]
-    table = Table("fault", *steps, title="faults that took effect, by step of a migration")
+    table = Table(
+        title="faults that took effect, by step of a migration",
+        title_justify="left",
+        caption=_steps_named(),
+        caption_justify="left",
+        box=None,
+        padding=(0, 0, 0, 1),
+        pad_edge=False,
+    )
+    table.add_column("fault", no_wrap=True)
+    for step in steps:
+        table.add_column(step, justify="right", no_wrap=True)
     for fault in FAULTS:
         table.add_row(fault, *(str(total[step, fault] or "") for step in steps))
     return table
+
+
+def _steps_named() -> str:
+    """What the steps' numbers stand for, four in a line."""
+    words = [f"{step.value} {step.name.lower().replace('_', ' ')}" for step in list(Step)[1:]]
+    return "\n".join(", ".join(words[at : at + 4]) for at in range(0, len(words), 4))

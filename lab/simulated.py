@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from coordinator.requests import FormCluster, Request, Response
-from lab.checker import CheckedStore, Checker
+from lab.checker import CheckedStore, Checker, Violation
 from lab.simagent import SimAgent
 from lab.simcoordinator import SimCoordinator
 from lab.simnet import End, Link, Network, Weather
 from lab.simnode import SimMachine
 from lab.simstore import HONEST, SimStore, Trouble
 from lab.world import Clock, World
-from protocol.messages import FromAgent
+from protocol.codec import decode, encode
+from protocol.messages import FromAgent, Message
 from protocol.names import PAGE_BYTES, AttemptId, NetworkName, NodeName, Step, Timing, VmName
 
 DIAL_TIMEOUT_S = 2.0
@@ -27,6 +28,9 @@ class Setting:
     """What a simulated lab is made of; the defaults are a calm one."""
 
     nodes: tuple[str, ...] = ("node1", "node2", "node3")
+    spares: tuple[str, ...] = ()
+    """Nodes that run and belong to no cluster until somebody lets them join."""
+
     networks: tuple[str, ...] = ("lan",)
     timing: Timing = Timing(2.0, 3)
     rates: tuple[float, ...] = ()
@@ -38,6 +42,9 @@ class Setting:
     trouble: Trouble = HONEST
     pages_per_s: float = 40.0
     """How many pages a migration sends."""
+
+    is_coded: bool = False
+    """Every message becomes bytes on its way, as in a real lab; that takes its time."""
 
 
 class SimCluster:
@@ -62,18 +69,27 @@ class SimCluster:
         self.past_pause: set[AttemptId] = set()
         self.on_step: list[Callable[[Step, AttemptId], None]] = []
         self.is_verbose = False
+        self._names = [NodeName(n) for n in (*self.setting.nodes, *self.setting.spares)]
         clocks = self._clocks()
         self.machines = {
-            NodeName(name): SimMachine(self, NodeName(name), next(clocks), MEMORY_BYTES)
-            for name in self.setting.nodes
+            name: SimMachine(self, name, next(clocks), MEMORY_BYTES) for name in self._names
         }
         self.checker.machines = self.machines
+        self.checker.expected = {NodeName(name) for name in self.setting.nodes}
         self.coordinators = {
             name: SimCoordinator(self, name, next(clocks), self._way_to_store(name))
             for name in ("c1", "c2")
         }
         for machine in self.machines.values():
             self.net.listen(machine.node, self._receiver(machine))
+
+    def address(self, node: NodeName, network: NetworkName) -> str:
+        """Where `node` is on `network`: the host's part is its place among the nodes."""
+        host = self._names.index(node) + 1
+        return f"10.0.{self.networks.index(network)}.{host}"
+
+    def node_at(self, address: str) -> NodeName:
+        return self._names[int(address.rpartition(".")[2]) - 1]
 
     def _clocks(self) -> Iterator[Clock]:
         random = self.world.stream("clocks")
@@ -94,12 +110,12 @@ class SimCluster:
     # ---- its life
 
     def start(self, coordinator: str = "c1") -> None:
-        """Machines and a coordinator, a cluster formed of all of them, and its first view."""
+        """Machines and a coordinator, a cluster formed of all but the spares, its first view."""
         self.coordinators[coordinator].start()
         for machine in self.machines.values():
             machine.start()
         timing = self.setting.timing
-        form = FormCluster("lab", tuple(self.machines), timing)
+        form = FormCluster("lab", tuple(map(NodeName, self.setting.nodes)), timing)
         for _ in range(60):
             self.run(1.0)
             if self.checker.view is None:
@@ -126,6 +142,10 @@ class SimCluster:
                 return True
         return False
 
+    def unjoined(self) -> list[NodeName]:
+        """Nodes that the cluster does not know."""
+        return [node for node in self.machines if self.truth.get(f"node/{node}").value is None]
+
     def start_a_coordinator(self, name: str) -> None:
         """Somebody looks after the coordinators: one runs, unless it was just killed; two only if
         asked for.
@@ -140,6 +160,15 @@ class SimCluster:
         return "c1" if row.value is None else str(row.value["leader"])
 
     # ---- what the parts tell each other
+
+    def wire(self, message: Message) -> Message:
+        """What the other end gets of `message`."""
+        if not self.setting.is_coded:
+            return message
+        arrives = decode(encode(message))
+        if arrives != message:
+            raise Violation(f"what was sent is not what arrives: {message} and {arrives}")
+        return arrives
 
     def dial(self, agent: SimAgent, nth: int) -> None:
         """Connect an agent to one coordinator after the other, on one network after the other."""

@@ -8,6 +8,7 @@ scenario promises.
     start|stop NAME
     migrate NAME to NODE
     cancel                      the newest attempt
+    add NODE                    a spare node joins the cluster (who is added is none of the first)
     drain|resume NODE
     kill|revive NODE
     freeze|freeze-node|thaw NODE
@@ -25,6 +26,7 @@ from agent.convergence import DEFAULT_POLICY
 from coordinator.requests import (
     CancelAttempt,
     CreateVm,
+    JoinNode,
     MigrateVm,
     PauseNode,
     ResumeNode,
@@ -47,7 +49,6 @@ class Story:
 
     def __init__(self, script: str, nodes: int = 3, seed: int = 0) -> None:
         names = tuple(f"node{number}" for number in range(1, nodes + 1))
-        self.cluster = SimCluster(seed, Setting(nodes=names))
         self.log: list[str] = []
         self._began = 0.0
         self._lines: list[tuple[float, str]] = []
@@ -59,6 +60,9 @@ class Story:
                 self._at_steps.setdefault(STEPS[words[0]], []).append(words[1].strip())
             elif len(words) == 2:
                 self._lines.append((float(words[0]), words[1].strip()))
+        added = [words.removeprefix("add ") for _, words in self._lines if words.startswith("add ")]
+        setting = Setting(nodes=names, spares=tuple(added), is_coded=True)
+        self.cluster = SimCluster(seed, setting)
 
     def play(self) -> str:
         cluster = self.cluster
@@ -100,6 +104,9 @@ class Story:
                 return partial(cluster.ask, move)
             case ["cancel"]:
                 return partial(cluster.ask, CancelAttempt(max(cluster.steps)))
+            case ["add", node]:
+                cluster.checker.expected.add(NodeName(node))
+                return partial(cluster.ask, JoinNode(NodeName(node)))
             case ["drain", node]:
                 return partial(cluster.ask, PauseNode(NodeName(node), drain=True))
             case ["resume", node]:

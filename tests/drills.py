@@ -5,8 +5,10 @@ it is broken.
 from typing import Any
 
 from agent import events
+from agent.actions import NodeRecord
 from agent.convergence import DEFAULT_POLICY
-from coordinator.requests import CreateVm, MigrateVm
+from coordinator import requests
+from coordinator.requests import Accepted, CreateVm, JoinNode, MigrateVm, Response
 from coordinator.store import Txn
 from lab.faults import cut_between, cut_from_coordinators, cut_off, mute
 from lab.operators import wave_vm
@@ -20,10 +22,10 @@ VM = VmName("vm1")
 SPEC = wave_vm(10)
 
 
-def lab(nodes: int = 3, vms: int = 1) -> SimCluster:
+def lab(nodes: int = 3, vms: int = 1, spares: int = 0) -> SimCluster:
     """A calm lab whose node1 has a running VM, or two."""
-    names = tuple(f"node{number}" for number in range(1, nodes + 1))
-    cluster = SimCluster(7, Setting(nodes=names))
+    names = tuple(f"node{number}" for number in range(1, nodes + spares + 1))
+    cluster = SimCluster(7, Setting(nodes=names[:nodes], spares=names[nodes:]))
     cluster.start()
     for number in range(1, vms + 1):
         cluster.ask(CreateVm(VmName(f"vm{number}"), SPEC, ONE, start=True))
@@ -128,9 +130,20 @@ def promiser_restarts() -> SimCluster:
     """The only peer that supports node1 is killed and back in no time, and cannot hear node1 any
     more.
     """
+    return _promiser_comes_back(loses_state=False)
+
+
+def promiser_loses_its_state() -> SimCluster:
+    """The same, and the peer comes back as if it had never belonged to a cluster."""
+    return _promiser_comes_back(loses_state=True)
+
+
+def _promiser_comes_back(loses_state: bool) -> SimCluster:
     cluster = lab()
     cuts = _leans_on_node2(cluster)
     cluster.machines[TWO].kill()
+    if loses_state:
+        cluster.machines[TWO].disk = NodeRecord()
     cuts.append(cut_between(cluster, ONE, TWO))
     cuts[-1].begin()
     cluster.run(0.3)
@@ -220,4 +233,60 @@ def target_leaves_while_the_consent_travels() -> SimCluster:
     cluster.run(20.0)
     all_is_well(cluster)
     assert windows, "no view came to hold: the story did not happen"
+    return cluster
+
+
+def two_nodes_join_and_a_promiser_dies() -> SimCluster:
+    """Node1 is heard by node2 alone. Two nodes join, one right after the other, and node2 dies:
+    the three others are a quorum of the new votes, and none of them has promised node1 anything.
+    """
+    cluster = lab(spares=2)
+    cuts = _leans_on_node2(cluster)
+    cuts += [cut_between(cluster, ONE, other) for other in cluster.unjoined()]
+    for cut in cuts[-2:]:
+        cut.begin()
+
+    def joined(response: Response) -> None:
+        if isinstance(response, Accepted) and not cluster.unjoined():
+            cluster.machines[TWO].kill()
+
+    for _ in range(600):
+        if spares := cluster.unjoined():
+            cluster.ask(JoinNode(spares[0]), joined)
+        cluster.run(0.05)
+    assert not cluster.unjoined(), "nobody joined: the story did not happen"
+    for cut in cuts:
+        cut.end()
+    cluster.machines[TWO].start()
+    cluster.checker.expected.update(cluster.machines)
+    all_is_well(cluster)
+    return cluster
+
+
+def restarted_while_it_is_buried() -> SimCluster:
+    """A worker dies, and its VM is stopped and started again before its memory is given back."""
+    cluster = lab()
+    for _ in range(40):
+        owner = cluster.machines[NodeName(cluster.checker.vms[VM]["owner"])].agent
+        assert owner is not None
+        assert owner.vms.lose(VM)
+        cluster.ask(requests.StopVm(VM))
+        cluster.run(0.03)
+        cluster.ask(requests.StartVm(VM))
+        cluster.run(3.0)
+        all_is_well(cluster)
+    return cluster
+
+
+def stopped_while_it_is_forked() -> SimCluster:
+    """Somebody starts a VM and changes their mind before its worker is there."""
+    cluster = lab()
+    cluster.ask(requests.StopVm(VM))
+    cluster.run(5.0)
+    for _ in range(20):
+        cluster.ask(requests.StartVm(VM))
+        cluster.run(0.02)
+        cluster.ask(requests.StopVm(VM))
+        cluster.run(3.0)
+        all_is_well(cluster)
     return cluster

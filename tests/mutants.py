@@ -13,8 +13,9 @@ from coordinator import store
 from coordinator.conduct import Conductor
 from coordinator.pen import Draft, Pen
 from coordinator.rows import VIEW
+from coordinator.scene import Scene
 from coordinator.store import Indefinite
-from lab import simmigration
+from lab import simmigration, simvms
 from protocol.messages import Decided
 from protocol.names import Decision
 
@@ -35,7 +36,7 @@ def drop_a_dirty_page() -> contextlib.AbstractContextManager[None]:
 
     def broken(protect: Any) -> Any:
         def forgetful(worker: Any) -> int:
-            mask = protect(worker)
+            mask: int = protect(worker)
             rest = mask & ~1
             return mask & ~(rest & -rest)
 
@@ -119,6 +120,20 @@ def let_a_restarted_peer_support_at_once() -> contextlib.AbstractContextManager[
     return instead(agent_views.Views, "__init__", broken)
 
 
+def take_a_lost_state_for_a_first_life() -> contextlib.AbstractContextManager[None]:
+    """A node that knows of no cluster believes that it has never promised anything."""
+
+    def broken(propose: Any) -> Any:
+        def trusting(self: Any, term: Any, view: Any, promises: Any, brand_new: bool) -> Any:
+            if brand_new:
+                self.waits_until_s = float("-inf")
+            return propose(self, term, view, promises, brand_new)
+
+        return trusting
+
+    return instead(agent_views.Views, "propose", broken)
+
+
 def acknowledge_a_view_before_promises_ran_out() -> contextlib.AbstractContextManager[None]:
     """Promises to those who are left out are not waited for."""
     return instead(heartbeat.Promises, "ran_out_at", lambda _: lambda self, keep: float("-inf"))
@@ -198,3 +213,38 @@ def admit_two_migrations() -> contextlib.AbstractContextManager[None]:
     from coordinator import admission
 
     return instead(admission, "busy_with", lambda _: lambda scene, node: None)
+
+
+def decide_on_after_changed_votes() -> contextlib.AbstractContextManager[None]:
+    """The next view does not wait until leases by the votes before have ended."""
+    calm = property(lambda scene: 0.0, lambda scene, until: None)
+    return instead(Scene, "calm_until", lambda _: calm)
+
+
+def tell_of_a_death_after_the_end() -> contextlib.AbstractContextManager[None]:
+    """That a worker died is also told of a VM that was destroyed meanwhile."""
+
+    def broken(ended: Any) -> Any:
+        def talkative(self: Any, vm: Any, word: Any) -> None:
+            vm.is_unwanted = False
+            ended(self, vm, word)
+
+        return talkative
+
+    return instead(simvms.SimVms, "_ended", broken)
+
+
+def leave_a_fork_to_itself() -> contextlib.AbstractContextManager[None]:
+    """A VM whose worker is not there yet is called gone at once."""
+
+    def broken(end: Any) -> Any:
+        def hasty(self: Any, vm: Any, word: Any) -> None:
+            if vm.worker is None:
+                vm.is_ending = True
+                self._ended(vm, word)
+            else:
+                end(self, vm, word)
+
+        return hasty
+
+    return instead(simvms.SimVms, "_end", broken)

@@ -20,11 +20,15 @@ PAIRS: list[tuple[Mutant, Drill]] = [
     (mutants.count_the_lease_from_the_answer, drills.late_answers),
     (mutants.let_a_worker_outlive_its_lease, drills.owner_cut_off),
     (mutants.let_a_restarted_peer_support_at_once, drills.promiser_restarts),
+    (mutants.take_a_lost_state_for_a_first_life, drills.promiser_loses_its_state),
     (mutants.acknowledge_a_view_before_promises_ran_out, drills.promiser_loses_the_route),
     (mutants.abort_by_a_read, drills.commit_gets_lost),
     (mutants.skip_the_term_guard, drills.old_leader_wakes),
     (mutants.commit_without_comparing_the_view, drills.target_leaves_while_the_consent_travels),
     (mutants.admit_two_migrations, drills.two_migrations_of_one_node),
+    (mutants.tell_of_a_death_after_the_end, drills.restarted_while_it_is_buried),
+    (mutants.leave_a_fork_to_itself, drills.stopped_while_it_is_forked),
+    (mutants.decide_on_after_changed_votes, drills.two_nodes_join_and_a_promiser_dies),
 ]
 
 

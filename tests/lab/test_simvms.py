@@ -96,3 +96,19 @@ def test_a_fork_under_way_is_waited_for_when_its_vm_is_destroyed() -> None:
 
     assert heard == [events.VmDestroyed(OTHER)]
     assert [worker.vm for worker in cluster.machines[ONE].workers] == [VM]
+
+
+def test_a_fork_under_way_when_the_agent_dies_leaves_a_worker_for_a_moment_only() -> None:
+    cluster, agent, _ = a_lab()
+    machine = cluster.machines[ONE]
+    agent.vms.make(actions.CreateVm(OTHER, Epoch(1), wave_vm(10), Hold.ATTEMPT))
+    machine.kill()
+
+    seen = []
+    for _ in range(200):
+        cluster.run(0.001)
+        seen.append([worker.vm for worker in machine.workers])
+
+    assert [OTHER] in seen
+    assert seen.count([OTHER]) < 10
+    assert seen[-1] == []

@@ -111,6 +111,23 @@ def test_a_cut_that_lasts_breaks_the_senders_end_first() -> None:
     assert pair.heard["b"] == ["nothing was heard for too long"]
 
 
+def test_a_link_that_is_held_up_both_ways_is_looked_at_once_for_each_heal() -> None:
+    """Each cut that heals beside it must not double what there is to look at."""
+    pair = Pair()
+    others = [("lan", "c", str(number)) for number in range(60)]
+    for way in (("lan", "a", "b"), ("lan", "b", "a"), *others):
+        pair.net.cut(way)
+    pair.say("one")
+    pair.link.send(pair.ends["b"], "two")
+    pair.world.run(1.0)
+
+    for way in (*others, ("lan", "a", "b"), ("lan", "b", "a")):
+        pair.net.heal(way)
+    pair.world.run(2.0)
+
+    assert pair.heard == {"a": ["two"], "b": ["one"]}
+
+
 def test_a_closed_end_is_heard_of_after_what_it_said() -> None:
     pair = Pair()
     pair.say("last words")

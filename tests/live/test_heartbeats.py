@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lab.heartbeats import CONTROL, Load, beats_under
+from lab.bench.heartbeats import CONTROL, Load, beats_under
 
 SHORT = Load(5.0, (512 << 20,), share=0.99)
 
