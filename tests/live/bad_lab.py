@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ vms:
   sql01: {{memory: 16MiB, node: node1, fill: zero, workload: "hotspot:rate=1MB/s"}}
 """
 ANSWERED_WITHIN_S = 10.0
+SETTLED_WITHIN_S = 5.0
 
 
 class Bad(Cli):
@@ -77,6 +79,24 @@ class Bad(Cli):
             "octets": sorted(mark.name for mark in (self.home.root / "octets").iterdir()),
             "memory": sorted(path.name for path in record.state_dir.glob("nodes/*/vms/*")),
         }
+
+    def steady(self) -> dict[str, Any]:
+        """The picture, once every network is Up, as it is after the first few heartbeats."""
+        while True:
+            now = self.picture()
+            if all(network["state"] == "Up" for network in now["status"]["networks"]):
+                return now
+
+    def settled(self, before: dict[str, Any]) -> dict[str, Any]:
+        """The picture, once it is as it was, or as it still is when that takes too long.
+
+        A heartbeat that is late on a busy machine shows in a network's state until the next one;
+        what bad input had done would stay: views, terms and epochs never go back.
+        """
+        give_up_at = time.monotonic() + SETTLED_WITHIN_S
+        while (now := self.picture()) != before and time.monotonic() < give_up_at:
+            continue
+        return now
 
     def until_node(self, node: str, state: str) -> None:
         """Follow the event stream until it says so."""

@@ -28,6 +28,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bad]:
 @pytest.fixture
 def unhurt(lab: Bad) -> Iterator[Bad]:
     """What is asked inside leaves the cluster, its VMs, its processes and its folders alone."""
-    before = lab.picture()
+    before = lab.steady()
     yield lab
-    assert lab.picture() == before
+    assert lab.settled(before) == before

@@ -244,7 +244,7 @@ def test_what_cannot_be_done_now_is_refused(unhurt: Bad, words: list[str], says:
 def test_a_migration_to_a_node_that_is_down_is_refused(lab: Bad) -> None:
     assert lab.call("fault", "kill", "node4")[0] == DONE
     lab.until_node("node4", "Down")
-    before = lab.picture()
+    before = lab.steady()
 
     code, out, err = lab.call("migrate", "sql01", "--to", "node4")
     assert (code, out) == (FAILED, ""), err
@@ -252,7 +252,7 @@ def test_a_migration_to_a_node_that_is_down_is_refused(lab: Bad) -> None:
     code, out, err = lab.call("fault", "kill", "node4")
     assert (code, out) == (FAILED, ""), err
     assert "node4 does not run: there is nothing to kill" in one_sentence(err)
-    assert lab.picture() == before
+    assert lab.settled(before) == before
 
 
 def test_without_its_coordinator_every_question_ends_with_exit_code_3(lab: Bad) -> None:

@@ -295,13 +295,13 @@ def greet_and_leave(words: bytes, machine: Machine) -> None:
 def answer_to(words: bytes, machine: Machine) -> bytes:
     with closing(socket.create_connection((machine.address, machine.target.port))) as sock:
         sock.settimeout(PATIENCE_S)
-        sock.sendall(words)
-        sock.shutdown(socket.SHUT_WR)
         said = b""
         try:
+            sock.sendall(words)
+            sock.shutdown(socket.SHUT_WR)
             while part := sock.recv(4096):
                 said += part
-        except ConnectionResetError:
+        except OSError:  # hung up on, which may come before all was said
             return b""
         return said
 
