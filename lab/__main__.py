@@ -21,7 +21,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Watch a running VM move, be refused, survive its target, and start again elsewhere."""
-    from lab.demo import play  # with all that measures, which other commands need not load
+    from lab.demo.play import play  # with all that measures, which other commands need not load
 
     raise typer.Exit(play(keep=keep, as_json=as_json))
 
@@ -34,14 +34,14 @@ def sim(
     as_json: Json = False,
 ) -> None:
     """Play seeds of the simulated cluster and check its promises after every event."""
-    from lab import simulate
+    from lab.simulation.seeds import replay, simulate
 
     if seed is not None and seeds is None:
-        kept = simulate.replay(seed, rich.console.Console(stderr=as_json))
+        kept = replay(seed, rich.console.Console(stderr=as_json))
     else:
         first, many = seed or 0, seeds or SEEDS
         console = rich.console.Console(stderr=as_json)
-        kept = simulate.simulate(range(first, first + many), console=console)
+        kept = simulate(range(first, first + many), console=console)
     if as_json:
         played = seeds or (SEEDS if seed is None else 1)
         commands.print_data({"first": seed or 0, "seeds": played, "ok": kept})

@@ -10,10 +10,10 @@ from agent.convergence import DEFAULT_POLICY
 from coordinator import requests
 from coordinator.requests import Accepted, CreateVm, JoinNode, MigrateVm, Response
 from coordinator.store import Txn
-from lab.faults import cut_between, cut_from_coordinators, cut_off, mute
-from lab.operators import wave_vm
-from lab.simstore import Fate
-from lab.simulated import Setting, SimCluster
+from lab.simulation.cluster import Setting, SimCluster
+from lab.simulation.faults import cut_between, cut_from_coordinators, cut_off, mute
+from lab.simulation.operators import wave_vm
+from lab.simulation.store import Fate
 from protocol.messages import Heartbeat, HeartbeatAnswer, StartVm
 from protocol.names import AttemptId, ClusterId, Epoch, NodeName, Step, Term, Verify, VmName
 

@@ -15,7 +15,8 @@ from coordinator.pen import Draft, Pen
 from coordinator.rows import VIEW
 from coordinator.scene import Scene
 from coordinator.store import Indefinite
-from lab import simmigration, simvms
+from lab.simulation import migration as simmigration
+from lab.simulation import vms as simvms
 from protocol.messages import Decided
 from protocol.names import Decision
 

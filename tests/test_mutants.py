@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from lab.checker import Violation
-from lab.simulated import SimCluster
+from lab.simulation.checker import Violation
+from lab.simulation.cluster import SimCluster
 from tests import drills, mutants
 
 Drill = Callable[[], SimCluster]

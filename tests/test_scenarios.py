@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.story import Story
+from lab.simulation.story import Story
 
 FOLDERS = sorted(path.parent for path in (Path(__file__).parent / "scenarios").rglob("script"))
 LINES_MAX = 40

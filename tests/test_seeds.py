@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from lab.simulate import Report, play
+from lab.simulation.seeds import Report, play
 
 ROOT = Path(__file__).parent.parent
+PRINT_FINGERPRINT = """
+import sys
+from lab.simulation.seeds import play
+print(play(int(sys.argv[1])).fingerprint)
+"""
 SEEDS, BLOCK = 200, 10
 BLOCKS = [
     pytest.param(
@@ -41,7 +46,7 @@ def test_no_seed_breaks_a_promise(seeds: range) -> None:
 def fingerprint(seed: int, hash_seed: str) -> str:
     """The log of a seed in a process of its own, as a hash."""
     told = subprocess.run(
-        [sys.executable, "-c", f"from lab.simulate import play; print(play({seed}).fingerprint)"],
+        [sys.executable, "-c", PRINT_FINGERPRINT, str(seed)],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,

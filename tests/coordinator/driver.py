@@ -24,7 +24,7 @@ from coordinator.events import (
 )
 from coordinator.requests import CreateVm, FormCluster, Request, Response
 from coordinator.store import Result
-from lab.simstore import MemoryStore
+from lab.simulation.store import MemoryStore
 from protocol.messages import (
     FromAgent,
 )

@@ -10,7 +10,7 @@ from coordinator.pen import Draft, Dropped, Lost, Pen, Written
 from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.store import Applied, Indefinite, StaleTerm
-from lab.simstore import MemoryStore
+from lab.simulation.store import MemoryStore
 from protocol.names import Term
 from tests.coordinator.ground import config
 

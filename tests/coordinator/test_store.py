@@ -23,7 +23,7 @@ from coordinator.store import (
     Store,
     Txn,
 )
-from lab.simstore import InstantStore
+from lab.simulation.store import InstantStore
 from protocol.errors import StoreError
 
 KEYS = ("attempt/1", "attempt/2", "event/1", "vm/a", "vm/b", "vm/ü", "vmx")

@@ -19,7 +19,7 @@ from coordinator.io.program import serve_http
 from coordinator.io.table import routes
 from coordinator.store import Store
 from lab import cluster
-from lab.simstore import InstantStore
+from lab.simulation.store import InstantStore
 from protocol.errors import PeerUnreachable
 from protocol.io.link import Link, open_link, serve_links
 from protocol.messages import (

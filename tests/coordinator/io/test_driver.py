@@ -8,7 +8,7 @@ import structlog
 
 from coordinator.io.driver import UNSENT_MESSAGES_MAX
 from coordinator.store import Result, Txn
-from lab.simstore import InstantStore
+from lab.simulation.store import InstantStore
 from protocol.errors import StoreError, StoreIndefinite
 from protocol.io.link import open_link
 from protocol.messages import Ping, Welcome

@@ -10,7 +10,7 @@ from coordinator.io.feed import KEPT_EVENTS, PAGE_EVENTS, SUBSCRIBERS_MAX
 from coordinator.io.sqlite import SqliteStore
 from coordinator.rows import COUNTER, event_key
 from coordinator.store import Put, Txn
-from lab.simstore import InstantStore, MemoryStore
+from lab.simulation.store import InstantStore, MemoryStore
 from protocol.errors import StoreError
 from protocol.messages import Migrate
 from protocol.names import VmName

@@ -4,9 +4,16 @@ import pytest
 
 from agent.convergence import DEFAULT_POLICY
 from coordinator.requests import CreateVm, MigrateVm
-from lab.faults import ATTEMPT_FAULTS, FAULTS, LAB_FAULTS, NODE_FAULTS, CancelMigration, cut_between
-from lab.operators import wave_vm
-from lab.simulated import Setting, SimCluster
+from lab.simulation.cluster import Setting, SimCluster
+from lab.simulation.faults import (
+    ATTEMPT_FAULTS,
+    FAULTS,
+    LAB_FAULTS,
+    NODE_FAULTS,
+    CancelMigration,
+    cut_between,
+)
+from lab.simulation.operators import wave_vm
 from protocol.names import AttemptId, NodeName, Step, Verify, VmName
 
 ONE, TWO = NodeName("node1"), NodeName("node2")

@@ -5,9 +5,9 @@ from typing import Any
 
 from agent import actions, events
 from coordinator.requests import CreateVm
-from lab.operators import wave_vm
-from lab.simagent import SimAgent
-from lab.simulated import SimCluster
+from lab.simulation.agent import SimAgent
+from lab.simulation.cluster import SimCluster
+from lab.simulation.operators import wave_vm
 from protocol.names import Epoch, Hold, NodeName, VmName
 
 ONE = NodeName("node1")

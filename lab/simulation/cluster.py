@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from coordinator.requests import FormCluster, Request, Response
-from lab.checker import CheckedStore, Checker, Violation
-from lab.simagent import SimAgent
-from lab.simcoordinator import SimCoordinator
-from lab.simnet import End, Link, Network, Weather
-from lab.simnode import SimMachine
-from lab.simstore import HONEST, SimStore, Trouble
-from lab.world import Clock, World
+from lab.simulation.agent import SimAgent
+from lab.simulation.checker import CheckedStore, Checker, Violation
+from lab.simulation.coordinator import SimCoordinator
+from lab.simulation.net import End, Link, Network, Weather
+from lab.simulation.node import SimMachine
+from lab.simulation.store import HONEST, SimStore, Trouble
+from lab.simulation.world import Clock, World
 from protocol.codec import decode, encode
 from protocol.messages import FromAgent, Message
 from protocol.names import PAGE_BYTES, AttemptId, NetworkName, NodeName, Step, Timing, VmName

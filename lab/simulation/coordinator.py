@@ -12,13 +12,13 @@ from coordinator.core import CoordinatorCore
 from coordinator.events import Event, LinkId, RequestId, WorkId
 from coordinator.requests import Request, Response
 from coordinator.store import Indefinite, Result, Row
-from lab.simnet import End, Link
-from lab.simstore import SimStore
-from lab.world import Clock
+from lab.simulation.net import End, Link
+from lab.simulation.store import SimStore
+from lab.simulation.world import Clock
 from protocol.messages import FromAgent
 
 if TYPE_CHECKING:
-    from lab.simulated import SimCluster
+    from lab.simulation.cluster import SimCluster
 
 ROWS_MAX = 1_000_000
 RESTART_S = 5.0

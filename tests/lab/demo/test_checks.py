@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import rich.console
 
-from lab import demo_checks as checks
-from lab.demo import STEPS
-from lab.demo_checks import Check, Sample
-from lab.demo_report import Report, Result, as_data, exit_code
+from lab.demo import checks
+from lab.demo.checks import Check, Sample
+from lab.demo.play import STEPS
+from lab.demo.report import Report, Result, as_data, exit_code
 from shell.errors import DONE, FAILED, INCONCLUSIVE
 
 Row = dict[str, Any]

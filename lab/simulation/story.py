@@ -33,9 +33,9 @@ from coordinator.requests import (
     StartVm,
     StopVm,
 )
-from lab.faults import Cut, cut_between, cut_off
-from lab.operators import wave_vm
-from lab.simulated import Setting, SimCluster
+from lab.simulation.cluster import Setting, SimCluster
+from lab.simulation.faults import Cut, cut_between, cut_off
+from lab.simulation.operators import wave_vm
 from protocol.names import AttemptId, NodeName, Step, Verify, VmName
 
 TAIL_S = 60.0

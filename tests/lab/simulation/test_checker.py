@@ -6,10 +6,10 @@ import pytest
 
 from agent.actions import NodeRecord
 from coordinator.store import Put, Txn
-from lab.checker import CheckedStore, Checker, Violation
-from lab.operators import wave_vm
-from lab.simguest import LeasePage, SimWorker, wave_is_whole
-from lab.world import Clock, World
+from lab.simulation.checker import CheckedStore, Checker, Violation
+from lab.simulation.guest import LeasePage, SimWorker, wave_is_whole
+from lab.simulation.operators import wave_vm
+from lab.simulation.world import Clock, World
 from protocol.names import Epoch, Hold, Incarnation, NodeName, Term, VmName
 
 VM = VmName("vm1")

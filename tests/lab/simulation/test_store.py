@@ -19,7 +19,7 @@ from coordinator.store import (
     StaleTerm,
     Txn,
 )
-from lab.simstore import Fate, MemoryStore, SimStore, Trouble
+from lab.simulation.store import Fate, MemoryStore, SimStore, Trouble
 
 ALL_TROUBLE = Trouble(answer_lost=0.2, request_lost=0.2, request_late=0.2, late_s=(0.0, 5.0))
 

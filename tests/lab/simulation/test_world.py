@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from lab.simnet import End, Link, Network, Weather
-from lab.world import Clock, World
+from lab.simulation.net import End, Link, Network, Weather
+from lab.simulation.world import Clock, World
 
 
 def test_events_happen_in_the_order_of_their_times_and_then_of_their_making() -> None:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from agent.actions import NodeRecord
 from coordinator.store import Applied, Result, Row, Txn
-from lab.simguest import SimWorker, wave_is_whole
-from lab.simstore import MemoryStore, Writes
-from lab.world import World
+from lab.simulation.guest import SimWorker, wave_is_whole
+from lab.simulation.store import MemoryStore, Writes
+from lab.simulation.world import World
 from protocol.messages import Consented, Decided, Ended, FromAgent, ToAgent, VmStopped
 from protocol.names import AttemptId, Decision, Hold, Incarnation, NodeName, VmName
 
 if TYPE_CHECKING:
-    from lab.simnode import SimMachine
+    from lab.simulation.node import SimMachine
 
 Value = Mapping[str, Any]
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from agent import actions
 from agent.actions import NodeRecord
 from agent.config import AgentConfig
-from lab.simagent import SimAgent
-from lab.simguest import SimWorker
-from lab.world import Clock
+from lab.simulation.agent import SimAgent
+from lab.simulation.guest import SimWorker
+from lab.simulation.world import Clock
 from protocol.names import Endpoint, Hold, Incarnation, NodeName
 
 if TYPE_CHECKING:
-    from lab.simulated import SimCluster
+    from lab.simulation.cluster import SimCluster
 
 HEARTBEAT_PORT, MIGRATION_PORT = 3343, 6600
 

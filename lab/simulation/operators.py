@@ -16,7 +16,7 @@ from coordinator.requests import (
     StartVm,
     StopVm,
 )
-from lab.simulated import SimCluster
+from lab.simulation.cluster import SimCluster
 from protocol.names import PAGE_BYTES, Fill, NodeName, Verify, VmName, VmSpec, Workload
 
 PAGES = 16

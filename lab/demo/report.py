@@ -7,7 +7,7 @@ from typing import Any
 import rich.console
 import rich.markup
 
-from lab.demo_checks import Check
+from lab.demo.checks import Check
 from shell import tables
 from shell.errors import DONE, FAILED, INCONCLUSIVE
 

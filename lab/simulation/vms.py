@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from agent import actions, events
 from agent.events import Event
-from lab.simguest import SimWorker
+from lab.simulation.guest import SimWorker
 from protocol.names import Hold, Step, VmName
 
 if TYPE_CHECKING:
-    from lab.simagent import SimAgent
+    from lab.simulation.agent import SimAgent
 
 FORK_S = (0.02, 0.08)
 FILL_S = (0.001, 0.02)

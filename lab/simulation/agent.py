@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from agent import actions, events
 from agent.core import AgentCore
 from agent.events import Event
-from lab.simguest import LeasePage, SimWorker
-from lab.simmigration import SourceStreams, Streams, TargetStreams, digest
-from lab.simnet import End, Link
-from lab.simvms import SimVms
+from lab.simulation.guest import LeasePage, SimWorker
+from lab.simulation.migration import SourceStreams, Streams, TargetStreams, digest
+from lab.simulation.net import End, Link
+from lab.simulation.vms import SimVms
 from protocol.messages import Consented, Progress
 from protocol.names import AttemptId, Incarnation, NetworkName, Step
 
 if TYPE_CHECKING:
-    from lab.simnode import SimMachine
+    from lab.simulation.node import SimMachine
 
 SOCKET_BUFFER = 100
 """Datagrams that wait for a frozen agent; more are lost."""

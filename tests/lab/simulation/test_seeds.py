@@ -6,10 +6,10 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from lab.chaos import CODED_EVERY, setting_of
-from lab.faults import FAULTS
-from lab.simulate import Report, coverage_table
-from lab.simulated import Setting, SimCluster
+from lab.simulation.chaos import CODED_EVERY, setting_of
+from lab.simulation.cluster import Setting, SimCluster
+from lab.simulation.faults import FAULTS
+from lab.simulation.seeds import Report, coverage_table
 from protocol.errors import ProtocolError
 from protocol.messages import TurnedAway
 from protocol.names import Step

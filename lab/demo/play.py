@@ -18,11 +18,11 @@ from collections.abc import Awaitable, Callable, Sequence
 import rich.console
 import typer
 
-from lab import demo_checks as checks
 from lab.commands import ending_in_order, home, print_data
-from lab.demo_checks import MID_COPY, Check
-from lab.demo_report import Report, Result, as_data, exit_code
-from lab.demo_scene import Data, Scene
+from lab.demo import checks
+from lab.demo.checks import MID_COPY, Check
+from lab.demo.report import Report, Result, as_data, exit_code
+from lab.demo.scene import Data, Scene
 from lab.errors import LabError
 from lab.forming import bring_up, keep_logs, uninterrupted
 from lab.home import Home, LabRecord

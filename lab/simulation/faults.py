@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from coordinator.requests import Accepted, CancelAttempt, JoinNode, Response
-from lab.node_faults import (
+from lab.simulation.cluster import SimCluster
+from lab.simulation.net import Way
+from lab.simulation.node_faults import (
     Freeze,
     KillAgent,
     KillFrozen,
@@ -18,8 +20,6 @@ from lab.node_faults import (
     LoseWorker,
     StorageFails,
 )
-from lab.simnet import Way
-from lab.simulated import SimCluster
 from protocol.names import AttemptId, NodeName
 
 JOIN_AGAIN_S = 2.0

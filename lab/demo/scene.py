@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.demo_checks import Sample
-from lab.demo_report import Report
+from lab.demo.checks import Sample
+from lab.demo.report import Report
 from lab.errors import LabError
 from lab.forming import state_of_node
 from lab.home import LabRecord

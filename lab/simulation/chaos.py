@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from lab.faults import (
+from lab.simulation.cluster import Setting, SimCluster
+from lab.simulation.faults import (
     ATTEMPT_FAULTS,
     FAULTS,
     LAB_FAULTS,
@@ -19,9 +20,8 @@ from lab.faults import (
     Fault,
     cut_between,
 )
-from lab.simnet import Weather
-from lab.simstore import Trouble
-from lab.simulated import Setting, SimCluster
+from lab.simulation.net import Weather
+from lab.simulation.store import Trouble
 from protocol.names import AttemptId, NodeName, Step, Timing
 
 NO_STEP = "none"

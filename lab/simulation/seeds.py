@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from lab.chaos import NO_STEP, Chaos, setting_of
-from lab.faults import FAULTS
-from lab.operators import Operators
-from lab.simulated import SimCluster
+from lab.simulation.chaos import NO_STEP, Chaos, setting_of
+from lab.simulation.cluster import SimCluster
+from lab.simulation.faults import FAULTS
+from lab.simulation.operators import Operators
 from protocol.names import Step
 
 FAULTS_MIN = 5

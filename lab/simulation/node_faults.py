@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from agent.actions import NodeRecord
 from coordinator.requests import StartVm, StopVm
-from lab.simulated import SimCluster
+from lab.simulation.cluster import SimCluster
 from protocol.names import NodeName, VmName
 
 KILLED_WITHIN_S = 8.0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent import holds as rules
-from lab.world import Clock, World
+from lab.simulation.world import Clock, World
 from protocol.names import PAGE_BYTES, AttemptId, Epoch, Hold, Incarnation, VmName, VmSpec
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lab.world import World
+from lab.simulation.world import World
 
 Way = tuple[str, str, str]
 """Network, sender, receiver."""

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from agent import actions, events
-from lab.simguest import SimWorker
-from lab.simnet import End, Link
+from lab.simulation.guest import SimWorker
+from lab.simulation.net import End, Link
 from protocol.messages import MigrationMessage, RoundEnded, RoundRecord
 from protocol.names import PAGE_BYTES, AttemptId, NetworkName, Verify
 
 if TYPE_CHECKING:
-    from lab.simagent import SimAgent
+    from lab.simulation.agent import SimAgent
 
 DIAL_S = 1.0
 """After which a connection that gets no answer is tried on the next network."""
