@@ -171,8 +171,12 @@ class _Launch:
                 waits = [
                     group.create_task(ready(started, self.ready_within_s)) for _, started in begun
                 ]
-        except* StartFailed as several:
-            raise several.exceptions[0] from None
+        except BaseExceptionGroup as several:
+            # Not `except*`: Pythons before 3.11.4 wrap what is raised there into another group.
+            failed, others = several.split(StartFailed)
+            if failed is None or others is not None:
+                raise
+            raise failed.exceptions[0] from None
         nodes = tuple(
             dataclasses.replace(node, ready=wait.result())
             for (node, _), wait in zip(begun, waits, strict=True)

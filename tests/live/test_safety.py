@@ -23,14 +23,14 @@ COORDINATOR_GONE_S = 2.0
 STAND_MAX_S = 1.0
 """A guest that runs makes a step in this time, whatever else the machine does."""
 
-BUSY = "sweep:rate=400MB/s"
+BUSY = "sweep:rate=4GB/s"
 
 
 async def test_guests_run_on_without_a_coordinator_and_the_migration_ends_one_way(
     tmp_path: Path, story: list[Path]
 ) -> None:
     async with live_cluster(3, tmp_path, story) as cluster:
-        await cluster.create("sql01", "512MiB", "node1", "wave:rate=60MB/s")
+        await cluster.create("sql01", "1GiB", "node1", "wave:rate=60MB/s")
         await cluster.create("web01", "64MiB", "node3", "hotspot:rate=20MB/s")
         number = await cluster.migrate("sql01", "node2", "full")
         await cluster.copying(number)
