@@ -17,7 +17,6 @@ from agent.actions import (
 from agent.attempts import Attempts
 from agent.config import AgentConfig
 from agent.events import (
-    Awoke,
     BeatReceived,
     Event,
     GuestObserved,
@@ -117,7 +116,7 @@ class AgentCore:
 
     def _handle(self, event: Event, now: float) -> Outcome:
         match event:
-            case Tick() | Awoke():
+            case Tick():
                 return self._time_passed(now)
             case Told(message):
                 return self._told(message, now)

@@ -14,13 +14,6 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Awoke:
-    """The process could not run for a while, whose length it does not know: look at the lease
-    before all else.
-    """
-
-
-@dataclass(frozen=True, slots=True)
 class LinkUp:
     """The control link to a coordinator stands."""
 
@@ -227,4 +220,4 @@ TargetEvent = (
     | PeerSaid
     | PeerLost
 )
-Event = Tick | Awoke | LinkUp | LinkDown | Told | BeatReceived | VmEvent | SourceEvent | TargetEvent
+Event = Tick | LinkUp | LinkDown | Told | BeatReceived | VmEvent | SourceEvent | TargetEvent

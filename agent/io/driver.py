@@ -30,7 +30,7 @@ NO_WARM_PARENT = "The warm parent of the VM workers has ended: this node can run
 
 
 class Driver:
-    """One agent process. `prepare` takes the ports, `run` lives until it is told to stop.
+    """One agent process. `listen` takes the ports, `run` lives until it is told to stop.
 
     All state changes happen in `_feed`, on the event loop, one event at a time. A broken promise of
     the core (AssertionError) ends the program, and its guests with it: that is the safe way out.

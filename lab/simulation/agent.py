@@ -93,7 +93,7 @@ class SimAgent:
         self.frozen = False
         calls, self._waiting = self._waiting.calls, Waiting([])
         if self.machine.random.random() < 0.5:
-            self.feed(events.Awoke())
+            self.feed(events.Tick())
         for call, args in calls:
             self.soon(call, *args)
         self._schedule()
