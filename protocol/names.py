@@ -34,6 +34,41 @@ class NodeState(enum.Enum):
     PAUSED = "Paused"
 
 
+class QuorumMode(enum.Enum):
+    """Whose votes decide whether the cluster may run: the four modes of 2008 R2."""
+
+    NODE_MAJORITY = "NodeMajority"
+    NODE_AND_DISK = "NodeAndDiskMajority"
+    NODE_AND_SHARE = "NodeAndFileShareMajority"
+    DISK_ONLY = "DiskOnly"
+
+
+class WitnessKind(enum.Enum):
+    """A disk witness keeps a copy of the cluster database, a file share witness only its index."""
+
+    DISK = "Disk"
+    SHARE = "FileShare"
+
+
+class WitnessState(enum.Enum):
+    """How a node finds the witness of its vote configuration."""
+
+    UNKNOWN = "it has not been looked at yet"
+    UNREACHABLE = "it cannot be read or written"
+    FREE = "nobody holds it"
+    OTHER = "another node holds it"
+    CONTENDING = "this node waits for the promises of its last holder to run out"
+    HELD = "this node holds it, and carries its vote"
+    NEWER = "it knows a newer vote configuration or view than this node lives by"
+
+
+class Personality(enum.Enum):
+    """Whose rules of quorum the cluster follows."""
+
+    R2008 = "2008r2"
+    R2012 = "2012r2"
+
+
 class ResourceState(enum.Enum):
     """The state of one resource of a group."""
 
@@ -166,20 +201,42 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Witness:
+    """A voter that is no node: the folder `path`, which every node reaches by the same name.
+
+    Its vote is carried by the node that holds it (docs/protocol.md, the witness).
+    """
+
+    name: str
+    kind: WitnessKind
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class VoteConfig:
     """Who has how many votes.
 
-    Configured nodes count whether they are up or down (2008 R2 is static).
+    Configured nodes count whether they are up or down (2008 R2 is static); in disk-only mode no
+    node has any. A witness that is configured counts `witness_votes`, which is 1 but where a
+    dynamic witness has been taken out of the sum.
     """
 
     index: int
     votes: tuple[tuple[NodeName, int], ...]
-    mode: str = "NodeMajority"
+    mode: QuorumMode = QuorumMode.NODE_MAJORITY
+    witness: Witness | None = None
+    witness_votes: int = 0
+    forced: bool = False
+    """An operator has sworn that no other node runs: only these votes count until more return."""
+
+    @property
+    def total(self) -> int:
+        return sum(votes for _, votes in self.votes) + self.witness_votes
 
     @property
     def needed(self) -> int:
         """The least number of votes that is more than half of all."""
-        return sum(votes for _, votes in self.votes) // 2 + 1
+        return self.total // 2 + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +264,12 @@ class Timing:
     drift_rate: float = 0.005
     """How far a clock's rate may be off; promises are waited out with this allowance."""
 
+    grace_s: float = 30.0
+    """How long the guests of a node without a lease stay paused before they are turned off."""
+
+    arbitration_max_s: float = 20.0
+    """How long a node tries to take the witness (QuorumArbitrationTimeMax)."""
+
     @property
     def support_s(self) -> float:
         """How long one promise of support lasts (L)."""
@@ -218,3 +281,11 @@ class Timing:
         other.
         """
         return self.support_s * (1 + self.drift_rate) / (1 - self.drift_rate)
+
+    @property
+    def witness_hold_s(self) -> float:
+        """How long the witness stays its holder's after the last renewal was begun.
+
+        One promise, and two renewals that may fail in between.
+        """
+        return self.support_s + 2 * self.delay_s

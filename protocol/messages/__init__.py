@@ -21,7 +21,10 @@ from protocol.messages.migration import (
     StorageOpened,
 )
 from protocol.messages.orders import (
+    Arbitrate,
     Decided,
+    Evicted,
+    FailVm,
     Migrate,
     Ping,
     ProposeView,
@@ -47,6 +50,8 @@ from protocol.messages.reports import (
     VmReport,
     VmStarted,
     VmStopped,
+    WitnessChanged,
+    WitnessStatus,
 )
 
 HeartbeatMessage = Heartbeat | HeartbeatAnswer
@@ -61,8 +66,22 @@ FromAgent = (
     | Consented
     | GaveUp
     | Ended
+    | WitnessChanged
 )
-ToAgent = Welcome | TurnedAway | ProposeView | Ping | StartVm | StopVm | Reserve | Migrate | Decided
+ToAgent = (
+    Welcome
+    | TurnedAway
+    | ProposeView
+    | Ping
+    | Arbitrate
+    | Evicted
+    | StartVm
+    | StopVm
+    | FailVm
+    | Reserve
+    | Migrate
+    | Decided
+)
 MigrationMessage = (
     Greeting
     | Greeted
@@ -78,11 +97,14 @@ Message = HeartbeatMessage | FromAgent | ToAgent | MigrationMessage
 
 __all__ = [
     "Abandoned",
+    "Arbitrate",
     "AttemptReport",
     "Consented",
     "Decided",
     "DeviceState",
     "Ended",
+    "Evicted",
+    "FailVm",
     "FromAgent",
     "GaveUp",
     "Greeted",
@@ -117,4 +139,6 @@ __all__ = [
     "VmStarted",
     "VmStopped",
     "Welcome",
+    "WitnessChanged",
+    "WitnessStatus",
 ]

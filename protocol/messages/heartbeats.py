@@ -21,7 +21,7 @@ class Heartbeat:
 @dataclass(frozen=True, slots=True)
 class HeartbeatAnswer:
     """Answers heartbeat `seq` of `to_incarnation`. `support_s` > 0 is a promise of support for
-    that long.
+    that long; `witness_s` > 0 promises the witness's vote, which the sender carries, as well.
 
     Who is promised counts it from the moment it sent the heartbeat that is answered
     (docs/protocol.md, lease).
@@ -36,3 +36,4 @@ class HeartbeatAnswer:
     view: ViewNumber
     votes_index: int
     support_s: float
+    witness_s: float = 0.0

@@ -16,6 +16,7 @@ from protocol.names import (
     View,
     VmName,
     VmSpec,
+    VoteConfig,
 )
 
 
@@ -53,6 +54,39 @@ class Ping:
     cluster: ClusterId
     term: Term
     seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arbitrate:
+    """Take the witness of `votes` if nobody holds it; the asker needs its vote to lead.
+
+    Obeyed before a welcome, too: it gives nobody a right that holding the witness does not give.
+    """
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    votes: VoteConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """The node belongs to the cluster no more: it forgets it, and begins anew as one of none."""
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+
+
+@dataclass(frozen=True, slots=True)
+class FailVm:
+    """Treat the VM as failed (Test-ClusterResourceFailure): end it and answer VmStopped."""
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    vm: VmName
+    epoch: Epoch
 
 
 @dataclass(frozen=True, slots=True)

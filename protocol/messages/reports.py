@@ -17,6 +17,7 @@ from protocol.names import (
     ViewNumber,
     VmName,
     VoteConfig,
+    WitnessState,
 )
 
 
@@ -47,6 +48,19 @@ class AttemptReport:
 
 
 @dataclass(frozen=True, slots=True)
+class WitnessStatus:
+    """How a node finds the witness of vote configuration `index`.
+
+    `newest_index` and `newest_view` are what the witness itself remembers (0: nothing).
+    """
+
+    index: int
+    state: WitnessState
+    newest_index: int = 0
+    newest_view: ViewNumber = ViewNumber(0)
+
+
+@dataclass(frozen=True, slots=True)
 class RouteReport:
     """Whether `node` is heard on `network`, in both directions."""
 
@@ -70,6 +84,9 @@ class Hello:
     tracker: str
     vms: tuple[VmReport, ...] = ()
     attempts: tuple[AttemptReport, ...] = ()
+    witness: WitnessStatus | None = None
+    prevents_quorum: bool = False
+    """It may join a cluster that runs, and never helps to form one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +103,30 @@ class Pong:
     lease_s: float
     routes: tuple[RouteReport, ...]
     vms: tuple[VmReport, ...]
+    witness: WitnessStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ViewAcked:
     """The sender's promises to all who are not in the view have run out, and it lives by the
-    view from now on.
+    view from now on. `with_witness`: so does the witness, whose vote it carries.
     """
 
     cluster: ClusterId
     term: Term
     incarnation: Incarnation
     view: ViewNumber
+    with_witness: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessChanged:
+    """The witness is in another state than the sender last said; told before a welcome, too."""
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    witness: WitnessStatus
 
 
 @dataclass(frozen=True, slots=True)
