@@ -41,6 +41,11 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--tracker", choices=("auto", "kernel", "map"), default="auto", help="of dirty pages"
     )
+    parser.add_argument(
+        "--prevent-quorum",
+        action="store_true",
+        help="join a cluster that runs, and never help to form one",
+    )
     parser.add_argument("--beat-log", type=Path, help="folder for a log of arrivals")
     parser.add_argument("--ready-fd", type=int, help="where to say that the node is ready")
     chosen = parser.parse_args()

@@ -4,6 +4,7 @@ returned.
 
 from dataclasses import dataclass
 
+from agent.witness_record import WitnessRecord
 from protocol.messages import FromAgent, HeartbeatMessage, MigrationMessage
 from protocol.names import (
     AttemptId,
@@ -21,6 +22,7 @@ from protocol.names import (
     VmName,
     VmSpec,
     VoteConfig,
+    Witness,
 )
 
 
@@ -33,6 +35,10 @@ class NodeRecord:
     view: ViewNumber = ViewNumber(0)
     votes: VoteConfig | None = None
     timing: Timing = Timing()
+    outlast_s: float = 0.0
+    """How long the next life has to wait until every promise of this one has run out, where that
+    is longer than `timing` says: promises were made under slower clocks (`agent.pledges`).
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,30 @@ class SendBeat:
     address: str
     port: int
     message: HeartbeatMessage
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWitness:
+    """Look at the witness, beside the loop. Ends in WitnessRead or WitnessFailed with this
+    `begun_at`.
+    """
+
+    witness: Witness
+    begun_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WriteWitness:
+    """Make `record` the witness's version + 1 if `version` is still its newest.
+
+    Ends in WitnessWritten or WitnessFailed with this `begun_at`. After WitnessFailed it may still
+    be done.
+    """
+
+    witness: Witness
+    version: int
+    record: WitnessRecord
+    begun_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +274,8 @@ Action = (
     | Tell
     | CloseLink
     | SendBeat
+    | ReadWitness
+    | WriteWitness
     | SetLease
     | CreateVm
     | SetHolds

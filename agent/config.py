@@ -53,6 +53,9 @@ class AgentConfig:
 
     limits: Limits = Limits()
 
+    prevents_quorum: bool = False
+    """It joins a cluster that runs, and its votes never help to form one."""
+
     def __post_init__(self) -> None:
         if not self.node:
             raise ValueError("An agent needs the name of its node.")

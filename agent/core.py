@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from agent import words
 from agent.actions import (
     Action,
     CloseLink,
@@ -15,6 +16,7 @@ from agent.actions import (
     Tell,
 )
 from agent.attempts import Attempts
+from agent.authority import refusal, silence_max_s
 from agent.config import AgentConfig
 from agent.events import (
     BeatReceived,
@@ -30,33 +32,40 @@ from agent.events import (
     VmCreated,
     VmDestroyed,
     VmFailed,
+    WitnessEvent,
+    WitnessFailed,
+    WitnessRead,
+    WitnessWritten,
 )
 from agent.heartbeat import Heartbeats
 from agent.lease import NO_LEASE
 from agent.moves import DeadlinePassed, Here, LeaderHeard, VmLost
+from agent.patience import Patience
+from agent.pledges import Pledges, forgotten, is_brand_new
 from agent.views import Verdict, Views
 from agent.vms import Outcome, Started, Stopped, Vms
+from agent.witness import Carrier
+from agent.words import cluster_of
 from protocol.messages import (
+    Arbitrate,
     Decided,
+    Evicted,
+    FailVm,
     Heartbeat,
-    Hello,
     Migrate,
     Ping,
-    Pong,
     ProposeView,
     Reserve,
     StartVm,
     StopVm,
     ToAgent,
     TurnedAway,
-    ViewAcked,
-    VmStarted,
-    VmStopped,
     Welcome,
+    WitnessStatus,
 )
-from protocol.names import ClusterId, Hold, Incarnation, Term, View, ViewNumber, VmName
+from protocol.names import Hold, Incarnation, Term, View, VmName
 
-NO_CLUSTER = ClusterId("")
+FOREVER = float("inf")
 
 
 class AgentCore:
@@ -72,13 +81,21 @@ class AgentCore:
         self.incarnation = incarnation
         networks = [network for network, _ in config.endpoint.addresses]
         self.heartbeats = Heartbeats(config.node, incarnation, networks)
-        self.views = Views(config.node, incarnation, record.view, now + record.timing.outlast_s)
+        waits_s = max(record.timing.outlast_s, record.outlast_s)
+        self.views = Views(config.node, incarnation, record.view, now + waits_s)
+        cluster = cluster_of(self)
+        self.carrier = Carrier(config.node, incarnation, cluster, record.votes, record.timing)
         self.vms = Vms()
         self.attempts = Attempts(self.vms, config.memory_bytes, config.limits, self._here)
         self._born_s = now
-        self._is_brand_new = record.cluster is None
+        self._is_brand_new = is_brand_new(record)
+        self._pledges = Pledges(record, now)
         self._leader: Term | None = None
         """The term of the leader that has welcomed this agent on the present link."""
+        self._silence = Patience(now)
+        self._grace = Patience(now)
+        self._is_linked = False
+        self._witness_told: WitnessStatus | None = None
         self._lease_told_s = NO_LEASE
         self._is_over = False
 
@@ -91,17 +108,24 @@ class AgentCore:
         if type(event) is BeatReceived:
             return self._beat_received(event, now)
         out = self._say(self._handle(event, now))
+        if not self.vms.has_guests:
+            self._grace.since_s = now
+        self._put_witness(out, now)
         self._put_lease(out)
         return out
 
     def wake_at(self) -> float:
         """When it wants the next `Tick`; infinity if never."""
         if self._is_over:
-            return float("inf")
+            return FOREVER
         return min(
             self.heartbeats.next_send_s,
             self.views.ready_s,
-            self.attempts.next_deadline_s() if self.attempts.sides else float("inf"),
+            self.carrier.next_s,
+            self._silent_s(),
+            self._off_s(),
+            self._pledges.drop_s,
+            self.attempts.next_deadline_s() if self.attempts.sides else FOREVER,
         )
 
     def _beat_received(self, event: BeatReceived, now: float) -> list[Action]:
@@ -122,10 +146,15 @@ class AgentCore:
                 return self._told(message, now)
             case LinkUp():
                 self._lose_leader()
-                return [Tell(self._hello(now))]
+                self._is_linked = True
+                self._witness_told = self.carrier.status(now)
+                return [Tell(words.hello(self, now))]
             case LinkDown():
                 self._lose_leader()
+                self._is_linked = False
                 return []
+            case WitnessRead() | WitnessWritten() | WitnessFailed():
+                return self._witness_answered(event, now)
             case VmCreated(vm):
                 return self.vms.created(vm)
             case VmFailed(vm, reason):
@@ -153,7 +182,19 @@ class AgentCore:
 
     def _time_passed(self, now: float) -> Outcome:
         """After any pause, too: what has run out is seen before anything is said."""
+        timing = self.record.timing
+        if self._grace.is_over(self._off_s(), now, timing.delay_s):
+            # An attempt may be open that its source has consented to. It is safe to lose the guest
+            # all the same: the target runs it only after a commit, which this does not touch, and
+            # whoever decides sees that this life is gone.
+            no_quorum = f"There was no quorum for {timing.grace_s:g} s: guests are turned off."
+            return self._leave(no_quorum)
         out: Outcome = [*self._adopt_ready(now), *self.heartbeats.send_due(now)]
+        out += self._persist(self._pledges.dropped(self.record, now))
+        if now >= self.carrier.next_s:
+            out += self.carrier.due(now, self.heartbeats.around(now))
+            self.heartbeats.carry(self.carrier.usable_until_s, now)
+        out += self._leader_watched(now)
         for attempt in self.attempts.overdue(now):
             out += self.attempts.feed(attempt, DeadlinePassed(), now)
         return out
@@ -164,15 +205,17 @@ class AgentCore:
         match message:
             case TurnedAway(reason):
                 return [Note("warning", reason), CloseLink(reason)]
+        if refused := refusal(message, self.record, self.incarnation, self._leader):
+            note = Note("warning", refused.reason)
+            return self._hang_up(refused.reason) if refused.hangs_up else [note]
+        self._silence.since_s = now
+        match message:
             case Welcome():
                 return self._welcomed(message, now)
-        if refusal := self._refusal(message):
-            return refusal
-        match message:
             case ProposeView(term=term, view=view):
                 return self._view_proposed(term, view, now)
             case Ping(seq=seq):
-                pong = Tell(self._pong(seq, now))
+                pong = Tell(words.pong(self, seq, now))
                 return [pong, ObserveGuests()] if self.vms.vms else [pong]
             case StartVm(vm=vm, epoch=epoch, spec=spec):
                 return self.vms.start(vm, epoch, spec, self.attempts.moves(vm))
@@ -184,56 +227,48 @@ class AgentCore:
                 return self.attempts.migrate(message, now)
             case Decided():
                 return self.attempts.decided(message, now)
+            case Arbitrate(cluster=cluster, votes=votes):
+                self.carrier.ask(votes, cluster, now)
+                return []
+            case Evicted(cluster=cluster):
+                reason = f"Node {self.config.node} was evicted from cluster {cluster}."
+                return [*self._persist(forgotten(self.record)), *self._leave(reason)]
+            case FailVm(vm=vm) if self.attempts.moves(vm):
+                return [Note("warning", f"{vm} is not made to fail: a migration decides about it.")]
+            case FailVm(vm=vm):
+                return self._stop(vm, message, now, "The coordinator found it failed.")
 
     def _welcomed(self, welcome: Welcome, now: float) -> Outcome:
-        if welcome.incarnation != self.incarnation:
-            return [Note("warning", f"A welcome was for {welcome.incarnation}, another life.")]
-        if self.record.cluster not in (None, welcome.cluster):
-            return self._hang_up(
-                f"The coordinator leads cluster {welcome.cluster}; "
-                f"this node is of {self.record.cluster}."
-            )
-        if welcome.term < self.record.highest_term:
-            return self._stale(welcome.term)
-        self._lose_leader()
-        self._leader = welcome.term
-        waits_until_s = self._born_s + welcome.timing.outlast_s
-        if self.views.waits_until_s > float("-inf"):
+        """A leader may say it again with other clocks; then nothing else changes."""
+        record = self._pledges.retimed(self.record, welcome.timing, now)
+        record = replace(record, cluster=welcome.cluster, highest_term=welcome.term)
+        if now < self.views.waits_until_s:
+            waits_until_s = self._born_s + welcome.timing.outlast_s
             self.views.waits_until_s = max(self.views.waits_until_s, waits_until_s)
-        record = replace(
-            self.record,
-            cluster=welcome.cluster,
-            highest_term=welcome.term,
-            timing=welcome.timing,
-        )
-        return [*self._persist(record), *self.attempts.feed_all(LeaderHeard(), now)]
+        if welcome.timing != self.record.timing and self.views.adopted is not None:
+            view = self.views.adopted
+            self.heartbeats.live_by(view, welcome.cluster, welcome.timing, now)
+        self.carrier.timing = welcome.timing
+        out = self._persist(record)
+        if welcome.term != self._leader:
+            self._lose_leader()
+            self._leader = welcome.term
+            out += self.attempts.feed_all(LeaderHeard(), now)
+        return out
 
-    def _refusal(self, message: ToAgent) -> Outcome:
-        """Why `message` carries no authority here, as actions; empty if it does."""
-        assert not isinstance(message, TurnedAway | Welcome)
-        if message.cluster != self.record.cluster:
-            return self._hang_up(
-                f"A {type(message).__name__} was for cluster {message.cluster}; "
-                f"this node is of {self.record.cluster or 'none'}."
-            )
-        if message.term < self.record.highest_term:
-            return self._stale(message.term)
-        if message.term != self._leader:
-            said = type(message).__name__
-            return [Note("warning", f"A {said} of term {message.term} came before its welcome.")]
-        if isinstance(message, ProposeView | Ping) or message.incarnation == self.incarnation:
+    def _silent_s(self) -> float:
+        """When the leader will have been silent for too long; one that never welcomed this agent
+        owes it nothing.
+        """
+        if self._leader is None:
+            return FOREVER
+        return self._silence.since_s + silence_max_s(self.record.timing)
+
+    def _leader_watched(self, now: float) -> Outcome:
+        if not self._silence.is_over(self._silent_s(), now, self.record.timing.delay_s):
             return []
-        return [
-            Note(
-                "warning",
-                f"A {type(message).__name__} was for {message.incarnation}, another life.",
-            )
-        ]
-
-    def _stale(self, term: Term) -> Outcome:
-        return self._hang_up(
-            f"The coordinator speaks for term {term}; term {self.record.highest_term} was seen."
-        )
+        silent_s = silence_max_s(self.record.timing)
+        return self._hang_up(f"The leader of term {self._leader} was silent for {silent_s:g} s.")
 
     def _hang_up(self, reason: str) -> Outcome:
         self._lose_leader()
@@ -251,7 +286,7 @@ class AgentCore:
             case Verdict.PENDING:
                 return self._adopt_ready(now)
             case Verdict.ADOPTED:
-                return [Tell(self._view_acked())]
+                return [Tell(words.view_acked(self))]
             case Verdict.LEFT_OUT | Verdict.NOT_IN_YET:
                 # A leader shows a view to its members and to those whom it left out, and to nobody
                 # else: this life was in one that held, even if its word of that never came.
@@ -266,11 +301,21 @@ class AgentCore:
         if view is None:
             return []
         self.heartbeats.promises.forget_old(now)
-        self.heartbeats.live_by(view, self._cluster, self.record.timing, now)
+        self.carrier.live_by(view, cluster_of(self), now)
+        self.heartbeats.carried_until_s = self.carrier.usable_until_s
+        self.heartbeats.live_by(view, cluster_of(self), self.record.timing, now)
         record = replace(self.record, view=view.number, votes=view.votes)
         names = ", ".join(member.node for member in view.members)
         note = Note("info", f"Living by view {view.number}: {names}.")
-        return [*self._persist(record), note, Tell(self._view_acked())]
+        return [*self._persist(record), note, Tell(words.view_acked(self))]
+
+    def _off_s(self) -> float:
+        """When guests that are paused for want of a lease are turned off. A node without guests has
+        nothing to turn off, and waits for a quorum as it is.
+        """
+        if not self.vms.has_guests:
+            return FOREVER
+        return max(self.heartbeats.lease_end_s, self._grace.since_s) + self.record.timing.grace_s
 
     def _leave(self, reason: str) -> Outcome:
         self._is_over = True
@@ -287,6 +332,33 @@ class AgentCore:
         self.record = record
         return [Persist(record)]
 
+    # ---- the witness
+
+    def _witness_answered(self, event: WitnessEvent, now: float) -> Outcome:
+        view, reason = self.views.adopted, ""
+        did_vouch = view is None or self.carrier.vouches_for(view)
+        match event:
+            case WitnessRead():
+                reason = self.carrier.read(event, now)
+            case WitnessFailed():
+                reason = self.carrier.failed(event, now)
+            case WitnessWritten():
+                self.carrier.written(event, now)
+        self.heartbeats.carry(self.carrier.usable_until_s, now)
+        if reason:
+            return [Note("warning", f"The witness cannot be used: {reason}.")]
+        if view is not None and not did_vouch and self.carrier.vouches_for(view):
+            return [Tell(words.view_acked(self))] if self._leader is not None else []
+        return []
+
+    def _put_witness(self, out: list[Action], now: float) -> None:
+        """Whoever leads, or wants to, hears of each change, welcomed or not."""
+        status = self.carrier.status(now)
+        if self._is_over or not self._is_linked or status is None or status == self._witness_told:
+            return
+        self._witness_told = status
+        out.append(Tell(words.witness_changed(self, status)))
+
     # ---- VMs
 
     def _vm_failed(self, vm: VmName, reason: str, now: float) -> Outcome:
@@ -294,8 +366,8 @@ class AgentCore:
             return []  # it is being destroyed, and that end is heard
         return [*self.vms.failed(vm, reason), *self.attempts.feed_vm(vm, VmLost(reason), now)]
 
-    def _stop(self, vm: VmName, order: StopVm, now: float) -> Outcome:
-        out = self.vms.stop(vm, order.epoch)
+    def _stop(self, vm: VmName, order: StopVm | FailVm, now: float, failure: str = "") -> Outcome:
+        out = self.vms.stop(vm, order.epoch, failure)
         if any(isinstance(action, DestroyVm) for action in out):
             reason = f"{vm} is being stopped under epoch {order.epoch}."
             out += self.attempts.feed_vm(vm, VmLost(reason), now)
@@ -304,66 +376,18 @@ class AgentCore:
     def _say(self, outcome: Outcome) -> list[Action]:
         """Put what the coordinator has to hear of VMs into words."""
         return [
-            self._vm_word(action) if isinstance(action, Started | Stopped) else action
+            Tell(words.vm_word(self, action)) if isinstance(action, Started | Stopped) else action
             for action in outcome
         ]
-
-    def _vm_word(self, word: Started | Stopped) -> Tell:
-        term, incarnation = self.record.highest_term, self.incarnation
-        match word:
-            case Started(vm, epoch):
-                return Tell(VmStarted(self._cluster, term, incarnation, vm, epoch))
-            case Stopped(vm, epoch, reason):
-                return Tell(VmStopped(self._cluster, term, incarnation, vm, epoch, reason))
-
-    # ---- what this agent says of itself
-
-    @property
-    def _cluster(self) -> ClusterId:
-        return self.record.cluster or NO_CLUSTER
 
     def _here(self, vm: VmName) -> Here:
         here = self.vms.vms.get(vm)
         return Here(
-            self._cluster,
+            cluster_of(self),
             self.record.highest_term,
             self.incarnation,
             self._leader is not None,
             Hold.NONE if here is None else here.holds,
             0 if here is None else here.spec.pages,
             self.config.limits,
-        )
-
-    def _hello(self, now: float) -> Hello:
-        return Hello(
-            self.config.node,
-            self.incarnation,
-            self.record.cluster,
-            self.record.highest_term,
-            self.views.number,
-            self.record.votes,
-            self.config.endpoint,
-            self.config.memory_bytes,
-            self.config.tracker,
-            self.vms.reports(now < self.heartbeats.lease_end_s),
-            self.attempts.reports(),
-        )
-
-    def _pong(self, seq: int, now: float) -> Pong:
-        lease_s = max(0.0, self.heartbeats.lease_end_s - now)
-        adopted = self.views.adopted
-        return Pong(
-            self._cluster,
-            self.record.highest_term,
-            self.incarnation,
-            seq,
-            self.views.number if adopted is not None else ViewNumber(0),
-            lease_s,
-            self.heartbeats.routes(now),
-            self.vms.reports(lease_s > 0.0),
-        )
-
-    def _view_acked(self) -> ViewAcked:
-        return ViewAcked(
-            self._cluster, self.record.highest_term, self.incarnation, self.views.number
         )

@@ -4,6 +4,7 @@
 
 from dataclasses import dataclass
 
+from agent.witness_record import WitnessRecord
 from protocol.messages import HeartbeatMessage, MigrationMessage, RoundRecord, ToAgent
 from protocol.names import AttemptId, NetworkName, VmName
 
@@ -38,6 +39,35 @@ class BeatReceived:
 
     network: NetworkName
     message: HeartbeatMessage
+
+
+# ---- the witness; `begun_at` is that of the action which it answers
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessRead:
+    """The witness's newest version is `version`; 0 and None if nobody ever wrote to it."""
+
+    version: int
+    record: WitnessRecord | None
+    begun_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessWritten:
+    """`ok`: the record replaced `version`, and is the next one. Otherwise somebody else wrote."""
+
+    version: int
+    ok: bool
+    begun_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessFailed:
+    """The witness could not be read or written, or did not answer; a write may still be done."""
+
+    reason: str
+    begun_at: float
 
 
 # ---- VMs
@@ -220,4 +250,15 @@ TargetEvent = (
     | PeerSaid
     | PeerLost
 )
-Event = Tick | LinkUp | LinkDown | Told | BeatReceived | VmEvent | SourceEvent | TargetEvent
+WitnessEvent = WitnessRead | WitnessWritten | WitnessFailed
+Event = (
+    Tick
+    | LinkUp
+    | LinkDown
+    | Told
+    | BeatReceived
+    | WitnessEvent
+    | VmEvent
+    | SourceEvent
+    | TargetEvent
+)

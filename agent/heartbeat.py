@@ -10,11 +10,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from agent.actions import SendBeat
-from agent.lease import NO_LEASE, lease_end, suffices_alone
+from agent.lease import NEVER, NO_LEASE, lease_end, suffices_alone
+from agent.witness_states import Around
 from protocol.messages import Heartbeat, HeartbeatAnswer, RouteReport
 from protocol.names import ClusterId, Incarnation, NetworkName, NodeName, Timing, View
-
-NEVER = float("-inf")
 
 
 class Promises:
@@ -67,6 +66,12 @@ class Heartbeats:
     ) -> None:
         self.promises = Promises()
         self.lease_end_s = NO_LEASE
+        self.carried_until_s = NEVER
+        """Until when this node may use the witness's vote, as `agent.witness` says."""
+
+        self.carried_spent_s = NEVER
+        """When every use of that vote that was promised or counted here will be over."""
+
         self._node = node
         self._incarnation = incarnation
         self._networks = frozenset(networks)
@@ -74,6 +79,8 @@ class Heartbeats:
         self._timing = Timing()
         self._view: View | None = None
         self._alone = False
+        self._alone_with_witness = False
+        self._witness_end_s = NEVER
         self._members: dict[NodeName, Incarnation] = {}
         self._routes: dict[tuple[NodeName, NetworkName], Route] = {}
         self._ring: list[Route] = []
@@ -93,6 +100,7 @@ class Heartbeats:
         old = self._routes
         self._view, self._cluster, self._timing = view, cluster, timing
         self._alone = suffices_alone(view.votes, self._node)
+        self._alone_with_witness = suffices_alone(view.votes, self._node, carries_witness=True)
         self._members = {m.node: m.incarnation for m in view.members if m.node != self._node}
         fresh = [
             Route(member.node, member.incarnation, network, address, member.endpoint.heartbeat_port)
@@ -107,6 +115,8 @@ class Heartbeats:
             for node, end in self._support_ends.items()
             if node in self._members and not votes_changed
         }
+        if votes_changed:
+            self._witness_end_s = NEVER
         self._slot, self._base_s = 0, now
         self._step_s = timing.delay_s / max(1, len(self._ring))
         self._renew(now)
@@ -130,7 +140,7 @@ class Heartbeats:
             if self._ring:
                 sends.append(self._beat(self._ring[self._slot % turns], now))
             self._slot += 1
-        if self._alone:
+        if self._alone or (self._alone_with_witness and now < self.carried_until_s):
             self._renew(now)
         return sends
 
@@ -166,13 +176,16 @@ class Heartbeats:
         view = self._view
         if route is None or view is None or beat.cluster != self._cluster or beat.to != self._node:
             return []
-        support_s = 0.0
+        support_s = witness_s = 0.0
         if beat.incarnation == route.incarnation:
             route.heard_at = now
             route.hears_us = beat.hears
             if may_support:
                 support_s = self._timing.support_s
                 self.promises.promise(beat.incarnation, now + self._timing.outlast_s)
+                witness_s = max(0.0, min(support_s, self.carried_until_s - now))
+                if witness_s > 0.0:
+                    self._spend(now + self._timing.outlast_s)
         answer = HeartbeatAnswer(
             self._cluster,
             self._node,
@@ -183,8 +196,12 @@ class Heartbeats:
             view.number,
             view.votes.index,
             support_s,
+            witness_s,
         )
         return [SendBeat(network, route.address, route.port, answer)]
+
+    def _spend(self, until_s: float) -> None:
+        self.carried_spent_s = max(self.carried_spent_s, until_s)
 
     def hear_answer(self, network: NetworkName, answer: HeartbeatAnswer, now: float) -> bool:
         """A peer's answer: count its support from when the answered heartbeat was sent. True if the
@@ -205,20 +222,49 @@ class Heartbeats:
         if sent_at is None:
             return False
         end = sent_at + min(answer.support_s, self._timing.support_s)
-        if end <= self._support_ends.get(answer.sender, NEVER):
+        carried_end = sent_at + min(answer.witness_s, self._timing.support_s)
+        is_news = end > self._support_ends.get(answer.sender, NEVER)
+        if answer.witness_s > 0.0 and carried_end > self._witness_end_s:
+            self._witness_end_s, is_news = carried_end, True
+        if not is_news:
             return False
-        self._support_ends[answer.sender] = end
+        self._support_ends[answer.sender] = max(end, self._support_ends.get(answer.sender, NEVER))
         return self._renew(now)
+
+    def carry(self, until_s: float, now: float) -> None:
+        """The witness's vote may be promised and counted until `until_s` (`NEVER`: not at all)."""
+        self.carried_until_s = until_s
+        if self._view is not None and now < until_s:
+            self._renew(now)
 
     def _renew(self, now: float) -> bool:
         assert self._view is not None
-        ends = self._support_ends
+        ends, witness_end = self._support_ends, self._witness_end_s
         ends[self._node] = now + self._timing.support_s
-        end = lease_end(self._view.votes, ends)
+        if now < self.carried_until_s:
+            own_end = min(now + self._timing.support_s, self.carried_until_s)
+            self._spend(own_end)
+            witness_end = max(witness_end, own_end)
+        end = lease_end(self._view.votes, ends, witness_end)
         if end <= self.lease_end_s:
             return False
         self.lease_end_s = end
         return True
+
+    # ---- for the witness
+
+    def around(self, now: float) -> Around:
+        """What decides whether the witness's vote is wanted here."""
+        silence_s = self._timing.support_s
+        return Around(
+            self.lease_end_s,
+            frozenset(
+                {self._node, *(node for node, end in self._support_ends.items() if end > now)}
+            ),
+            self._witness_end_s > now,
+            {route.node for route in self._ring if route.is_up(now, silence_s)},
+            self.carried_spent_s,
+        )
 
     # ---- reports
 

@@ -8,7 +8,8 @@ promise of the one before.
 import enum
 from dataclasses import dataclass
 
-from agent.heartbeat import NEVER, Promises
+from agent.heartbeat import Promises
+from agent.lease import NEVER
 from protocol.names import Incarnation, NodeName, Term, View, ViewNumber
 
 

@@ -75,6 +75,11 @@ class Vms:
     def see(self, vm: VmName, epoch: Epoch) -> None:
         self.seen[vm] = max(epoch, self.seen.get(vm, Epoch(0)))
 
+    @property
+    def has_guests(self) -> bool:
+        """Whether any VM is this node's; one that an attempt fills is still another's."""
+        return any(vm.phase is not Phase.RESERVED for vm in self.vms.values())
+
     # ---- what the coordinator orders
 
     def start(self, vm: VmName, epoch: Epoch, spec: VmSpec, in_attempt: bool = False) -> Outcome:
@@ -113,8 +118,11 @@ class Vms:
         self.vms[vm] = Vm(vm, epoch, spec, Phase.CREATING)
         return [CreateVm(vm, epoch, spec, Hold.NONE)]
 
-    def stop(self, vm: VmName, epoch: Epoch) -> Outcome:
-        """Stop what is here under `epoch` or an older one, and say so in any case."""
+    def stop(self, vm: VmName, epoch: Epoch, reason: str = "") -> Outcome:
+        """Stop what is here under `epoch` or an older one, and say so in any case.
+
+        With a `reason` it ends as a failure, whichever way it would have ended.
+        """
         here = self.vms.get(vm)
         stays = here is not None and here.epoch > epoch
         waits = self._then.get(vm)
@@ -122,8 +130,8 @@ class Vms:
             stays = True
         self.see(vm, epoch)
         if here is None or stays:
-            return [Stopped(vm, epoch)]
-        self._then[vm] = Stopped(vm, epoch)
+            return [Stopped(vm, epoch, reason)]
+        self._then[vm] = Stopped(vm, epoch, reason)
         return [] if here.phase is Phase.LEAVING else self._destroy(here)
 
     def _destroy(self, here: Vm) -> Outcome:

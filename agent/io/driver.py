@@ -23,6 +23,7 @@ from agent.io.record import StateFolder
 from agent.io.storage import Storage
 from agent.io.vms import Vms, boottime
 from agent.io.warm import WarmParent
+from agent.io.witness import WitnessDoor
 from protocol.errors import NotReady
 from protocol.names import AttemptId, Incarnation, NetworkName, VmName
 
@@ -59,6 +60,8 @@ class Driver:
         self._target = Target(self._vms, self._storage, self._feed, self._spawn)
         self._beats = Beats(lambda network, said: self._feed(BeatReceived(network, said)), beat_log)
         self._link = ControlLink(coordinators, self._feed)
+        loop = asyncio.get_running_loop()
+        self._witness = WitnessDoor(self._feed, loop.call_later, loop.call_soon_threadsafe)
         self._core: AgentCore | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_s = float("inf")
@@ -171,6 +174,8 @@ class Driver:
                 self._lease.end_s = end_s
                 if lapsed and end_s > 0:
                     self._vms.wake_all()
+            case actions.ReadWitness() | actions.WriteWitness():
+                self._witness.go(action)
             case actions.Tell(message):
                 self._link.tell(message)
             case actions.Persist(record):

@@ -66,6 +66,7 @@ async def _live(
         endpoint=Endpoint(tuple(addresses.items()), beats, migrations),
         memory_bytes=chosen.memory_bytes,
         tracker=tracker,
+        prevents_quorum=chosen.prevent_quorum,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

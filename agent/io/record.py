@@ -8,10 +8,14 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 
 from agent.actions import NodeRecord
+from protocol.codec import PROTOCOL_VERSION
 from protocol.errors import Refused
-from protocol.names import ClusterId, NodeName, Term, Timing, ViewNumber, VoteConfig
+from protocol.names import ClusterId, Term, Timing, ViewNumber, VoteConfig
+from protocol.shapes import Shapes
 
-FORMAT = 1
+FORMAT = 2
+_SHAPES = Shapes(PROTOCOL_VERSION)
+_VOTES, _TIMING, _OUTLAST = _SHAPES.of(VoteConfig), _SHAPES.of(Timing), _SHAPES.of(float)
 
 
 class StateFolder:
@@ -75,28 +79,25 @@ class StateFolder:
 
 
 def _to_plain(record: NodeRecord) -> dict[str, Any]:
-    votes = record.votes
     return {
         "format": FORMAT,
         "cluster": record.cluster,
         "highest_term": record.highest_term,
         "view": record.view,
-        "votes": votes and [votes.index, [list(vote) for vote in votes.votes], votes.mode],
-        "timing": [record.timing.delay_s, record.timing.threshold, record.timing.drift_rate],
+        "votes": record.votes and _VOTES.pack(record.votes),
+        "timing": _TIMING.pack(record.timing),
+        "outlast_s": record.outlast_s,
     }
 
 
 def _from_plain(plain: dict[str, Any]) -> NodeRecord:
     if plain["format"] != FORMAT:
         raise ValueError(f"its format is {plain['format']}, and this agent knows {FORMAT}")
-    votes = None
-    if plain["votes"]:
-        index, pairs, mode = plain["votes"]
-        votes = VoteConfig(index, tuple((NodeName(name), count) for name, count in pairs), mode)
     return NodeRecord(
         cluster=None if plain["cluster"] is None else ClusterId(plain["cluster"]),
         highest_term=Term(plain["highest_term"]),
         view=ViewNumber(plain["view"]),
-        votes=votes,
-        timing=Timing(*plain["timing"]),
+        votes=plain["votes"] and _VOTES.unpack(plain["votes"]),
+        timing=_TIMING.unpack(plain["timing"]),
+        outlast_s=_OUTLAST.unpack(plain["outlast_s"]),
     )

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.events import LinkUp, ReserveDone, ReserveFailed, Tick
+from agent.events import LinkDown, LinkUp, ReserveDone, ReserveFailed, Tick
 from protocol.messages import Decided, GaveUp, Hello, Reserved
 from protocol.names import Decision, Epoch, VmName
 from tests.agent.ground import CLUSTER, SPEC, TERM, VM, agent, life
@@ -103,6 +103,7 @@ def test_a_deadline_is_when_it_wants_to_be_woken() -> None:
     welcome(core)
     told(core, reserve(core))
     core.handle(ReserveDone(A1), 3.0)
+    core.handle(LinkDown("reset"), 3.0)
 
     assert core.wake_at() == 63.0
     (message,) = said([*core.handle(Tick(), 63.0)])

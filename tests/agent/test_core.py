@@ -2,8 +2,10 @@ import time
 from dataclasses import replace
 
 from agent.actions import CloseLink, CreateVm, DestroyVm, NodeRecord, Note, ObserveGuests, Persist
+from agent.core import AgentCore
 from agent.events import GuestObserved, LinkDown, LinkUp, VmCreated, VmDestroyed, VmFailed
 from protocol.messages import (
+    FailVm,
     GaveUp,
     Hello,
     Ping,
@@ -15,7 +17,7 @@ from protocol.messages import (
     Welcome,
 )
 from protocol.names import ClusterId, Hold, Term, ViewNumber
-from tests.agent.ground import CLUSTER, SPEC, TERM, TIMING, VM, agent, life, votes
+from tests.agent.ground import CLUSTER, SPEC, TERM, TIMING, VM, agent, config, life, votes
 from tests.agent.leader import E1, beat, living, migrate, running, said, start, told, welcome
 
 # ---- the link
@@ -29,6 +31,16 @@ def test_the_first_words_on_a_link_say_who_it_is_and_what_it_has() -> None:
     assert isinstance(hello, Hello)
     assert (hello.node, hello.incarnation, hello.cluster) == ("a", "a#1", CLUSTER)
     assert (hello.highest_term, hello.view, hello.votes) == (4, 9, votes("ab"))
+
+
+def test_a_node_that_prevents_quorum_says_so_first() -> None:
+    wary = replace(config("a"), prevents_quorum=True)
+    core = AgentCore(wary, NodeRecord(), life("a"), 0.0)
+
+    (hello,) = said([*core.handle(LinkUp(), 0.0)])
+
+    assert isinstance(hello, Hello)
+    assert hello.prevents_quorum
 
 
 def test_a_node_of_no_cluster_belongs_to_the_one_that_welcomes_it() -> None:
@@ -160,6 +172,24 @@ def test_a_stop_in_mid_migration_ends_the_attempt() -> None:
     (gave_up,) = said(actions)
     assert isinstance(gave_up, GaveUp)
     assert gave_up.reason == "sql01 is being stopped under epoch 1."
+
+
+def test_a_vm_that_the_coordinator_found_failed_is_ended_and_told_as_failed() -> None:
+    core = running(living())
+
+    assert told(core, FailVm(CLUSTER, TERM, life("a"), VM, E1)) == [DestroyVm(VM)]
+    (stopped,) = said([*core.handle(VmDestroyed(VM), 0.0)])
+    assert isinstance(stopped, VmStopped)
+    assert stopped.reason == "The coordinator found it failed."
+
+
+def test_a_vm_in_mid_migration_is_not_made_to_fail() -> None:
+    core = running(living())
+    told(core, migrate(core))
+
+    (note,) = told(core, FailVm(CLUSTER, TERM, life("a"), VM, E1))
+    assert isinstance(note, Note)
+    assert "a migration decides" in note.text
 
 
 # ---- cost

@@ -3,7 +3,15 @@ import dataclasses
 from agent.actions import SendBeat
 from agent.heartbeat import Heartbeats, Promises
 from protocol.messages import Heartbeat, HeartbeatAnswer, RouteReport
-from protocol.names import ClusterId, NodeName, Timing, ViewNumber
+from protocol.names import (
+    ClusterId,
+    NodeName,
+    Timing,
+    ViewNumber,
+    VoteConfig,
+    Witness,
+    WitnessKind,
+)
 from tests.agent.ground import CLUSTER, CSV, LAN, OUTLAST, TIMING, L, life, member, view, votes
 
 ABC = view(1, member("a"), member("b"), member("c"))
@@ -101,6 +109,38 @@ def test_support_is_counted_from_when_the_answered_heartbeat_was_sent() -> None:
 
     assert grew
     assert mine.lease_end_s == sent_at + L, "b's support and our own are two votes of three"
+
+
+def test_the_witness_is_counted_as_its_carrier_says_and_the_latest_end_counts() -> None:
+    mine = Heartbeats(NodeName("a"), life("a"), (LAN, CSV))
+    shared = VoteConfig(
+        1, votes("abc").votes, witness=Witness("w", WitnessKind.SHARE, "/w"), witness_votes=1
+    )
+    mine.live_by(dataclasses.replace(ABC, votes=shared), CLUSTER, TIMING, 0.0)
+    by_peer = {send.message.to: (at, send) for at, send in sends(mine, until=0.9)}
+    at_b, to_b = by_peer[NodeName("b")]
+    at_c, to_c = by_peer[NodeName("c")]
+
+    assert not mine.hear_answer(to_b.network, answer_to(to_b), 1.0), "two votes of four"
+    carried = dataclasses.replace(answer_to(to_b), witness_s=2.0)
+    assert mine.hear_answer(to_b.network, carried, 1.0)
+    assert mine.lease_end_s == at_b + 2.0, "the third vote of four"
+    assert mine.around(2.0).witness_supports
+
+    by_c = dataclasses.replace(answer_to(to_c), witness_s=99.0)
+    assert mine.hear_answer(to_c.network, by_c, 1.0)
+    assert mine.lease_end_s == at_c + L, "never beyond L; c, the witness and this node are three"
+
+
+def test_a_carried_vote_is_given_only_with_support_and_counted_only_while_it_is_held() -> None:
+    mine = beats()
+    mine.carry(2.0, 0.0)
+
+    assert only(mine.hear(LAN, from_b(), False, 1.0)).witness_s == 0.0
+    assert only(mine.hear(LAN, from_b(), True, 1.0)).witness_s == 1.0
+    assert mine.carried_spent_s == 1.0 + OUTLAST
+    assert only(mine.hear(LAN, from_b(), True, 2.0)).witness_s == 0.0
+    assert only(mine.hear(LAN, from_b(), True, 2.0)).support_s == L
 
 
 def test_a_promise_is_never_counted_for_longer_than_the_cluster_allows() -> None:

@@ -4,13 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.lease import NO_LEASE, lease_end, suffices_alone
-from protocol.names import NodeName, VoteConfig
+from protocol.names import NodeName, VoteConfig, Witness, WitnessKind
 
 NAMES = [NodeName(name) for name in "abcde"]
 
 
-def config(*weights: int) -> VoteConfig:
-    return VoteConfig(1, tuple(zip(NAMES, weights, strict=False)))
+WITNESS = Witness("w", WitnessKind.SHARE, "/w")
+
+
+def config(*weights: int, witness_votes: int = 0) -> VoteConfig:
+    votes = tuple(zip(NAMES, weights, strict=False))
+    witness = WITNESS if witness_votes else None
+    return VoteConfig(1, votes, witness=witness, witness_votes=witness_votes)
 
 
 def slow_lease_end(votes: VoteConfig, ends: dict[NodeName, float]) -> float:
@@ -65,3 +70,36 @@ def test_a_cluster_of_one_needs_nobody_else() -> None:
     assert suffices_alone(config(3, 1, 1), NAMES[0])
     assert not suffices_alone(config(1, 1), NAMES[0])
     assert not suffices_alone(config(1), NodeName("z"))
+
+
+@given(
+    st.lists(st.integers(0, 2), min_size=1, max_size=5),
+    st.dictionaries(st.sampled_from(NAMES), st.floats(0.0, 100.0)),
+    st.floats(0.0, 100.0),
+    st.integers(1, 2),
+)
+def test_the_witness_is_a_voter_like_any_other(
+    weights: list[int], ends: dict[NodeName, float], witness_end: float, weight: int
+) -> None:
+    voter = NodeName("~")
+    votes = config(*weights, witness_votes=weight)
+    as_node = VoteConfig(1, (*votes.votes, (voter, weight)))
+
+    counted = lease_end(votes, ends, witness_end)
+
+    assert counted == slow_lease_end(as_node, {**ends, voter: witness_end})
+    assert lease_end(votes, ends) == slow_lease_end(as_node, ends)
+
+
+def test_a_witness_without_a_vote_counts_nothing() -> None:
+    taken_out = VoteConfig(1, ((NAMES[0], 1), (NAMES[1], 1)), witness=WITNESS, witness_votes=0)
+
+    assert lease_end(taken_out, {NAMES[0]: 9.0}, 9.0) == NO_LEASE
+
+
+def test_only_the_disk_or_one_of_two_with_the_witness_is_enough() -> None:
+    assert suffices_alone(config(0, 0, witness_votes=1), NAMES[0], carries_witness=True)
+    assert not suffices_alone(config(0, 0, witness_votes=1), NAMES[0])
+    assert suffices_alone(config(1, 1, witness_votes=1), NAMES[0], carries_witness=True)
+    assert not suffices_alone(config(1, 1, 1, witness_votes=1), NAMES[0], carries_witness=True)
+    assert not suffices_alone(config(1, 1), NAMES[0], carries_witness=True)

@@ -4,7 +4,18 @@ from agent.events import BeatReceived, LinkDown, LinkUp, Tick
 from protocol.messages import Ping, Pong, ViewAcked, Welcome
 from protocol.names import Term, Timing, ViewNumber
 from tests.agent.ground import CLUSTER, OUTLAST, TERM, TIMING, L, agent, life, member, view, votes
-from tests.agent.leader import ABC, beat, living, propose, running, said, support_in, told, welcome
+from tests.agent.leader import (
+    ABC,
+    beat,
+    living,
+    propose,
+    running,
+    said,
+    start,
+    support_in,
+    told,
+    welcome,
+)
 
 # ---- views and promises
 
@@ -152,3 +163,52 @@ def test_routes_come_up_between_those_who_hear_each_other() -> None:
     assert isinstance(pong, Pong)
     assert {route.node for route in pong.routes if route.up} == {"b"}
     assert pong.lease_s > L - 1.0
+
+
+# ---- the grace time
+
+
+def test_guests_without_a_lease_are_turned_off_after_the_grace_time() -> None:
+    core = running(living())
+    told(core, Ping(CLUSTER, TERM, 1), 1.0)
+
+    assert not any(isinstance(action, Rejoin) for action in core.handle(Tick(), 29.9))
+    stop, _, rejoin = core.handle(Tick(), 30.0)
+
+    assert stop == SetLease(0.0)
+    assert rejoin == Rejoin("There was no quorum for 30 s: guests are turned off.")
+
+
+def test_the_grace_time_begins_when_the_lease_ends() -> None:
+    core = living("a", view(1, member("a"), of="a"))
+    running(core)
+    core.handle(Tick(), 4.0)
+
+    assert core.wake_at() < 4.0 + L
+    core.handle(LinkDown("reset"), 4.0)
+    assert not any(isinstance(act, Rejoin) for act in core.handle(Tick(), 4.0 + L + 29.9))
+
+
+def test_a_node_without_guests_waits_for_a_quorum_as_it_is() -> None:
+    core = living()
+
+    actions = core.handle(Tick(), 500.0)
+
+    assert not any(isinstance(action, Rejoin) for action in actions)
+
+
+def test_a_guest_that_comes_after_a_long_time_without_a_lease_has_its_own_grace_time() -> None:
+    core = living()
+    core.handle(Tick(), 100.0)
+
+    told(core, start(core), 100.0)
+
+    assert not any(isinstance(action, Rejoin) for action in core.handle(Tick(), 129.9))
+    assert any(isinstance(action, Rejoin) for action in core.handle(Tick(), 130.0))
+
+
+def test_a_node_that_slept_sees_whether_a_quorum_is_there_before_it_turns_guests_off() -> None:
+    core = running(living())
+
+    assert not any(isinstance(action, Rejoin) for action in core.handle(Tick(), 500.0))
+    assert any(isinstance(action, Rejoin) for action in core.handle(Tick(), 530.0))

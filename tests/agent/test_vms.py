@@ -79,6 +79,19 @@ def test_a_stop_takes_back_a_start_that_waits_and_an_older_stop_does_not() -> No
     assert vms.destroyed(VM) == [Stopped(VM, E2)]
 
 
+def test_a_vm_that_is_made_to_fail_ends_like_a_stop_and_is_told_as_a_failure() -> None:
+    vms = running(E2)
+
+    assert vms.stop(VM, E2, "told to") == [DestroyVm(VM)]
+    assert vms.stop(VM, E2, "told to") == [], "told again while it goes"
+    assert vms.destroyed(VM) == [Stopped(VM, E2, "told to")]
+    assert vms.stop(VM, E2, "told to") == [Stopped(VM, E2, "told to")]
+
+    vms = running(E3)
+    assert vms.stop(VM, E2, "told to") == [Stopped(VM, E2, "told to")]
+    assert vms.vms[VM].phase is Phase.HERE, "what runs under a newer epoch is left alone"
+
+
 def test_after_a_stop_nothing_starts_under_its_epoch() -> None:
     vms = Vms()
     vms.stop(VM, E2)

@@ -1,9 +1,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
 
 from agent.events import Event, LinkDown, LinkUp, Told
-from agent.io.coordinator import UNSENT_MAX, ControlLink
+from agent.io.coordinator import GATHERING_S, UNSENT_MAX, ControlLink
 from protocol.io.link import Link, serve_links
 from protocol.messages import (
     Heartbeat,
@@ -11,6 +14,7 @@ from protocol.messages import (
     Message,
     Ping,
     TurnedAway,
+    Welcome,
 )
 from protocol.names import (
     ClusterId,
@@ -19,6 +23,7 @@ from protocol.names import (
     NetworkName,
     NodeName,
     Term,
+    Timing,
     ViewNumber,
 )
 
@@ -156,3 +161,53 @@ async def test_what_is_told_without_a_link_is_lost() -> None:
         assert await agent.next() == LinkUp()
         assert await said(link) == HELLO
         assert agent.heard.empty()
+
+
+class Turning(Coordinator):
+    """One that follows: it hears the agent out and sends it on."""
+
+    async def serve(self, link: Link) -> None:
+        await link.receive()
+        await link.send(TurnedAway("c2 leads."))
+
+
+async def test_a_coordinator_that_follows_is_left_for_the_next_at_once() -> None:
+    async with await serve_links("127.88.6.249", 0, Turning().serve) as follower:
+        async with both((HERE, "127.88.6.249", follower.port)) as (agent, coordinator):
+            assert await agent.next() == LinkUp()
+            assert await agent.next() == Told(TurnedAway("c2 leads."))
+            assert isinstance(await agent.next(), LinkDown)
+            await coordinator.link()
+            assert await agent.next() == LinkUp()
+
+
+MEMBER = replace(HELLO, cluster=ClusterId("c"))
+
+
+async def test_a_leader_that_falls_silent_is_left_for_the_next() -> None:
+    frozen = Coordinator()
+    async with await serve_links("127.88.6.249", 0, frozen.serve) as server:
+        async with both((HERE, "127.88.6.249", server.port)) as (agent, coordinator):
+            link = await frozen.link()
+            assert await agent.next() == LinkUp()
+            agent.link.tell(MEMBER)
+            timing = Timing(delay_s=0.1)
+            welcome = Welcome(ClusterId("c"), Term(1), Incarnation("a"), timing)
+            await link.send(welcome)
+            assert await agent.next() == Told(welcome)
+            down = await agent.next()
+            assert isinstance(down, LinkDown)
+            assert "said nothing" in down.reason
+            await coordinator.link()
+
+
+async def test_a_node_of_no_cluster_waits_in_silence_for_as_long_as_it_takes() -> None:
+    silent = Coordinator()
+    async with await serve_links("127.88.6.249", 0, silent.serve) as server:
+        async with both((HERE, "127.88.6.249", server.port)) as (agent, coordinator):
+            link = await silent.link()
+            assert await agent.next() == LinkUp()
+            assert await said(link) == HELLO
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(agent.heard.get(), 2 * GATHERING_S)
+            assert coordinator.links.empty()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +30,7 @@ from protocol.messages import (
     VmStarted,
     VmStopped,
     Welcome,
+    WitnessStatus,
 )
 from protocol.names import (
     ClusterId,
@@ -39,6 +40,7 @@ from protocol.names import (
     Member,
     NetworkName,
     NodeName,
+    QuorumMode,
     Term,
     Timing,
     View,
@@ -46,6 +48,9 @@ from protocol.names import (
     VmName,
     VmSpec,
     VoteConfig,
+    Witness,
+    WitnessKind,
+    WitnessState,
     Workload,
 )
 from tests.agent.io.machine import TRACKER, spec_of
@@ -94,12 +99,20 @@ class Coordinator:
                 pass
             return message
 
-    async def lead(self, number: int = 1) -> None:
+    async def lead(self, number: int = 1, votes: VoteConfig = VOTES) -> None:
         """Welcome the agent and let it live in a view of its own, in which its vote is enough."""
         await self.say(Welcome(CLUSTER, TERM, self.life, TIMING))
         me = Member(NODE, self.life, self.hello.endpoint)
-        await self.say(ProposeView(CLUSTER, TERM, View(ViewNumber(number), (me,), VOTES)))
+        await self.say(ProposeView(CLUSTER, TERM, View(ViewNumber(number), (me,), votes)))
         assert (await self.said(ViewAcked)).view == number
+
+    async def pong(self, fits: Callable[[Pong], bool]) -> Pong:
+        """Ping until the answer fits."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                await self.say(Ping(CLUSTER, TERM, 1))
+                if fits(pong := await self.said(Pong)):
+                    return pong
 
     def start(self, epoch: int = 1, spec: VmSpec = BUSY) -> StartVm:
         return StartVm(CLUSTER, TERM, self.life, VM, Epoch(epoch), spec)
@@ -177,6 +190,34 @@ async def test_a_vm_runs_is_reported_and_is_stopped(tmp_path: Path) -> None:
         await coordinator.say(StopVm(CLUSTER, TERM, coordinator.life, VM, Epoch(1)))
         assert (await coordinator.said(VmStopped)).epoch == 1
         assert agent.workers == 0
+
+
+async def test_where_only_the_disk_counts_a_guest_runs_while_its_node_holds_the_disk(
+    tmp_path: Path,
+) -> None:
+    disk = Witness("Cluster Disk 1", WitnessKind.DISK, str(tmp_path / "disk"))
+    (tmp_path / "disk").mkdir()
+    votes = VoteConfig(1, ((NODE, 0),), QuorumMode.DISK_ONLY, disk, 1)
+    coordinator = Coordinator()
+    async with await serve_links(THERE, 0, coordinator.serve) as server:
+        agent = Agent(tmp_path / "state", (HOST, THERE, server.port))
+        await agent.begin()
+        try:
+            await coordinator.meet()
+            await coordinator.lead(1, votes)
+            assert (await coordinator.said(ViewAcked)).with_witness
+            await coordinator.say(coordinator.start())
+            await coordinator.said(VmStarted)
+            pong = await coordinator.pong(lambda pong: pong.vms[0].running)
+            assert pong.witness == WitnessStatus(1, WitnessState.HELD, 1, ViewNumber(1))
+
+            (tmp_path / "disk").rename(tmp_path / "away")
+            pong = await coordinator.pong(lambda pong: not pong.vms[0].running)
+            assert pong.lease_s == 0.0
+            (tmp_path / "away").rename(tmp_path / "disk")
+            await coordinator.pong(lambda pong: pong.vms[0].running)
+        finally:
+            await agent.end()
 
 
 async def test_an_agent_that_ends_takes_its_vms_along(tmp_path: Path) -> None:

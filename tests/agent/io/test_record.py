@@ -21,6 +21,7 @@ def record(number: int) -> NodeRecord:
         view=ViewNumber(number),
         votes=VoteConfig(number, votes),
         timing=Timing(0.25, 5),
+        outlast_s=9.5,
     )
 
 
