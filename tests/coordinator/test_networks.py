@@ -1,8 +1,14 @@
 from dataclasses import replace
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as some
 
 from coordinator.config import Network
+from coordinator.interfaces import NetworkState
 from coordinator.membership import Agent
-from coordinator.networks import NetworkState, default_order, migration_networks, network_state
+from coordinator.network_rows import with_automatic_metrics
+from coordinator.networks import conditions, default_order, migration_networks
 from coordinator.scene import Scene
 from protocol.messages import RouteReport
 from protocol.names import NetworkName, NodeName
@@ -64,14 +70,61 @@ def test_an_order_that_was_set_is_kept_and_what_is_excluded_is_left_out() -> Non
     assert migration_networks(scene, a.as_member(), b.as_member()) == (CSV, COPY)
 
 
+def state_of(world: World, network: NetworkName) -> NetworkState:
+    return conditions(scene_of(world))[network].network
+
+
 def test_a_network_is_up_partitioned_or_down_by_its_routes() -> None:
     world = formed("ab")
-    scene = scene_of(world)
     a, b = agent(world, "a"), agent(world, "b")
-    assert network_state(scene, CSV) is NetworkState.UP
+    assert state_of(world, CSV) is NetworkState.UP
 
     a.routes = (RouteReport(NodeName("b"), CSV, False),)
-    assert network_state(scene, CSV) is NetworkState.PARTITIONED
+    b.routes = (RouteReport(NodeName("a"), CSV, True),)
+    assert state_of(world, CSV) is NetworkState.PARTITIONED
     b.routes = (RouteReport(NodeName("a"), CSV, False),)
-    assert network_state(scene, CSV) is NetworkState.DOWN
-    assert network_state(scene, NetworkName("none")) is NetworkState.UNAVAILABLE
+    assert state_of(world, CSV) is NetworkState.DOWN
+    assert state_of(world, LAN) is NetworkState.UP
+
+
+NAMES = some.lists(some.sampled_from("abcdefgh"), unique=True, max_size=6)
+
+
+@some.composite
+def networks(draw: some.DrawFn) -> tuple[Network, ...]:
+    """Any few networks, with automatic metrics and others."""
+    return with_automatic_metrics(
+        Network(
+            NetworkName(name),
+            "10.0.0.0/24",
+            draw(some.sampled_from((0, 1, 3))),
+            draw(some.integers(1, 12000)),
+            draw(some.booleans()),
+            draw(some.booleans()),
+        )
+        for name in draw(NAMES)
+    )
+
+
+@given(networks(), some.randoms())
+def test_the_default_order_has_each_network_of_the_cluster_once_and_csv_last(
+    given_networks: tuple[Network, ...], chance: Random
+) -> None:
+    by_name = {network.name: network for network in given_networks}
+
+    order = default_order(given_networks)
+
+    assert sorted(order) == sorted(n.name for n in given_networks if n.role > 0)
+    if order:
+        csv, others = by_name[order[-1]], [by_name[name] for name in order[:-1]]
+        assert all((csv.metric, csv.name) < (other.metric, other.name) for other in others)
+        assert others == sorted(others, key=lambda n: (n.gateway, n.metric, n.name))
+    shuffled = chance.sample(given_networks, len(given_networks))
+    assert default_order(shuffled) == order
+
+
+def test_private_networks_come_before_those_with_a_gateway_whatever_their_metric() -> None:
+    lan = Network(NetworkName("lan"), "10.0.0.0/24", 3, 950, gateway=True)
+    csv = Network(NetworkName("csv"), "10.0.1.0/24", 1, 900)
+
+    assert default_order((lan, *NETWORKS[1:], csv)) == (COPY, LAN, lan.name, CSV)
