@@ -1,4 +1,4 @@
-"""Who owns a VM: the transactions that create it, give it to a node, and take note that it stopped.
+"""Who owns a VM: the transactions that give it to a node.
 
 A VM that is live belongs to one incarnation. Nobody else is given it before that one has said that
 it stopped, or a view holds without that one.
@@ -7,11 +7,12 @@ it stopped, or a view holds without that one.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from coordinator import chronicle
+from coordinator import chronicle, properties
 from coordinator.chronicle import Note
 from coordinator.doorstep import LEAP_MAX
+from coordinator.group_rows import GroupRow, group_key
 from coordinator.pen import Draft
-from coordinator.placement import best_node
+from coordinator.placement import best_node, fitting
 from coordinator.rows import VIEW, AttemptRow, VmRow, attempt_key, vm_key
 from coordinator.scene import Scene
 from protocol.names import (
@@ -22,6 +23,8 @@ from protocol.names import (
     Outcome,
     VmName,
 )
+
+Puts = list[tuple[str, dict[str, Any]]]
 
 
 def given(scene: Scene, vm: VmRow, node: NodeName) -> VmRow:
@@ -41,11 +44,30 @@ def given(scene: Scene, vm: VmRow, node: NodeName) -> VmRow:
     )
 
 
+def seated(scene: Scene, group: GroupRow) -> GroupRow:
+    """`group` has got a node: which preferred owners were there at that time is remembered."""
+    held = scene.held
+    lives = () if held is None else tuple(held.incarnation_of(n) for n in group.preferred)
+    passed = tuple(life for life in lives if life is not None)
+    return replace(group, move_to=None, waits_until=0.0, passed=passed)
+
+
+def group_puts(scene: Scene, group: GroupRow) -> Puts:
+    """The row to write, if it differs from what is known."""
+    if group == scene.book.group(group.name):
+        return []
+    return [(group_key(group.name), group.data())]
+
+
 def without_place(scene: Scene, vm: VmRow) -> str:
     """Why `place_for` finds nothing."""
     if cleaning_up(scene, vm.name):
         return "its last migration is still being cleaned up where there is room for it"
-    return f"no node that is Up has {vm.spec.memory_bytes} bytes of memory free for it"
+    where = ""
+    group = scene.book.group(vm.name)
+    if any(not group.may_be_on(node) for node in scene.book.nodes):
+        where = " and is one of its possible owners"
+    return f"no node that is Up{where} has {vm.spec.memory_bytes} bytes of memory free for it"
 
 
 def cleaning_up(scene: Scene, vm: VmName) -> set[NodeName]:
@@ -59,15 +81,42 @@ def cleaning_up(scene: Scene, vm: VmName) -> set[NodeName]:
     }
 
 
-def place_for(scene: Scene, vm: VmRow) -> NodeName | None:
-    """Where to start it: not where it is being cleaned up, and after a failure elsewhere."""
-    cleaning = cleaning_up(scene, vm.name)
+def place_for(scene: Scene, vm: VmRow, stays: bool = False) -> NodeName | None:
+    """Where to start it: not where it is being cleaned up.
+
+    Where an operator moves it comes first; with `stays` its last owner comes before others, but
+    not before an owner that it prefers.
+    """
+    group, cleaning = scene.book.group(vm.name), cleaning_up(scene, vm.name)
     size = vm.spec.memory_bytes
-    if vm.restarts:
-        elsewhere = best_node(scene, size, avoid=cleaning | {vm.owner})
-        if elsewhere is not None:
-            return elsewhere
-    return best_node(scene, size, avoid=cleaning, already_on=vm.owner)
+    if group.move_to is not None or (stays and not group.preferred):
+        wanted = group.move_to or vm.owner
+        if wanted in fitting(scene, size, group, cleaning, vm.owner):
+            return wanted
+    return best_node(scene, size, cleaning, vm.owner, group)
+
+
+def began_cold(scene: Scene) -> bool:
+    """The cluster started cold within the last ClusterGroupWaitDelay."""
+    return scene.wall <= _waits_until(scene)
+
+
+def _waits_until(scene: Scene) -> float:
+    view = scene.book.view
+    if view is None or view.cold_at is None:
+        return float("-inf")
+    return view.cold_at + float(properties.value(scene.book, "ClusterGroupWaitDelay"))
+
+
+def awaited(scene: Scene, vm: VmRow) -> str:
+    """What it waits for after a cold start: a preferred owner that may come yet; else empty."""
+    group = scene.book.group(vm.name)
+    if scene.wall >= group.waits_until or not group.preferred:
+        return ""
+    found = fitting(scene, vm.spec.memory_bytes, group, cleaning_up(scene, vm.name), vm.owner)
+    if set(found) & set(group.preferred):
+        return ""
+    return f"after the cold start it waits for a preferred owner, {', '.join(group.preferred)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +129,10 @@ class Give:
         vm = scene.book.vms.get(self.vm)
         if vm is None or not vm.on or vm.live or vm.failed:
             return None
-        node = place_for(scene, vm)
+        reason = awaited(scene, vm)
+        node = None if reason else place_for(scene, vm, stays=began_cold(scene))
         if node is None:
-            reason = without_place(scene, vm)
+            reason = reason or without_place(scene, vm)
             if vm.waiting == reason:
                 return None
             row = replace(vm, waiting=reason)
@@ -91,9 +141,10 @@ class Give:
                 notes=(chronicle.group_without_place(vm.name, reason),),
             )
         row = given(scene, vm, node)
+        group = seated(scene, scene.book.group(vm.name))
         return Draft(
             relies=(VIEW,),
-            puts=((vm_key(vm.name), row.data()),),
+            puts=((vm_key(vm.name), row.data()), *group_puts(scene, group)),
             notes=(chronicle.group_coming_online(vm.name, node, row.epoch),),
         )
 
@@ -112,82 +163,52 @@ class FailOver:
         if scene.in_held_view(vm.owner, self.incarnation):
             return None
         reason = f"node {vm.owner}, the source, was removed from the cluster"
-        row, puts, notes = _released(scene, vm, reason)
+        row, puts, notes = released(scene, vm, reason)
         notes.insert(0, chronicle.owner_lost(vm.name, vm.owner, vm.epoch))
         if vm.on:
-            row, more = _elsewhere(scene, row)
-            notes += more
+            row, more_puts, more_notes = self._elsewhere(scene, row)
+            puts += more_puts
+            notes += more_notes
         puts.append((vm_key(vm.name), row.data()))
         return Draft(relies=(VIEW,), puts=tuple(puts), notes=tuple(notes))
 
+    def _elsewhere(self, scene: Scene, vm: VmRow) -> tuple[VmRow, Puts, list[Note]]:
+        group, cold = scene.book.group(vm.name), began_cold(scene)
+        if cold and not group.number("PersistentState"):
+            note = chronicle.group_stays_offline(vm.name, vm.owner)
+            return replace(vm, on=False), [], [note]
+        if cold and group.preferred:
+            # Who gets it is decided at the next look, until when it may have to wait.
+            waits = replace(group, waits_until=_waits_until(scene))
+            return vm, group_puts(scene, waits), []
+        node = place_for(scene, vm, stays=cold)
+        if node is None:
+            reason = without_place(scene, vm)
+            note = chronicle.group_without_place(vm.name, reason)
+            return replace(vm, waiting=reason), [], [note]
+        row = given(scene, vm, node)
+        text = (
+            f"Group {vm.name} is coming online on node {node} by failover: the VM starts cold,"
+            " from its specification."
+        )
+        note = chronicle.group_coming_online(vm.name, node, row.epoch, text)
+        return row, group_puts(scene, seated(scene, group)), [note]
 
-def _released(
-    scene: Scene, vm: VmRow, reason: str
-) -> tuple[VmRow, list[tuple[str, dict[str, Any]]], list[Note]]:
+
+def released(scene: Scene, vm: VmRow, reason: str) -> tuple[VmRow, Puts, list[Note]]:
     """`vm` taken from its owner; an attempt that is open is aborted with it, for `reason`."""
     attempt = None if vm.attempt is None else scene.book.attempts.get(vm.attempt)
     if attempt is None or attempt.decision is not Decision.OPEN:
-        return replace(vm, live=False), [], []
+        return replace(vm, live=False, waiting=""), [], []
     ended = aborted(attempt, Outcome.FAILED, reason)
     epoch = Epoch(vm.epoch + 1)
     note = chronicle.migration_failed(vm.name, attempt.id, vm.owner, epoch, reason)
-    row = replace(vm, live=False, epoch=epoch)
+    row = replace(vm, live=False, epoch=epoch, waiting="")
     return row, [(attempt_key(attempt.id), ended.data())], [note]
 
 
 def aborted(attempt: AttemptRow, outcome: Outcome, reason: str) -> AttemptRow:
     return replace(attempt, decision=Decision.ABORTED, outcome=outcome, reason=reason)
-
-
-def _elsewhere(scene: Scene, vm: VmRow) -> tuple[VmRow, list[Note]]:
-    node = place_for(scene, vm)
-    if node is None:
-        reason = without_place(scene, vm)
-        return replace(vm, waiting=reason), [chronicle.group_without_place(vm.name, reason)]
-    row = given(scene, vm, node)
-    text = (
-        f"Group {vm.name} is coming online on node {node} by failover: the VM starts cold,"
-        " from its specification."
-    )
-    return row, [chronicle.group_coming_online(vm.name, node, row.epoch, text)]
-
-
-@dataclass(frozen=True, slots=True)
-class TakeStopped:
-    """The owner's life has said that, under this epoch, the VM never runs there again."""
-
-    vm: VmName
-    incarnation: Incarnation
-    epoch: Epoch
-    reason: str
-
-    def draft(self, scene: Scene) -> Draft | None:
-        vm = scene.book.vms.get(self.vm)
-        if vm is None or not vm.live or vm.owner_incarnation != self.incarnation:
-            return None
-        if self.epoch < vm.epoch:
-            # An answer to a stop that was ordered before this start: the VM may run there now.
-            return None
-        row, puts, notes = _released(scene, vm, "the VM stopped on the source")
-        if vm.on and self.reason:
-            row, more = self._failed(scene, row)
-            notes += more
-        else:
-            # With a wish to run, an earlier stop was answered after a new start was asked for.
-            notes.append(chronicle.group_offline(vm.name, vm.owner, vm.epoch))
-        puts.append((vm_key(vm.name), row.data()))
-        return Draft(puts=tuple(puts), notes=tuple(notes))
-
-    def _failed(self, scene: Scene, vm: VmRow) -> tuple[VmRow, list[Note]]:
-        config = scene.config
-        lately = scene.wall - vm.restarted_at <= config.restart_period_s
-        restarts = vm.restarts if lately else 0
-        notes = [chronicle.resource_failed(vm.name, vm.owner, vm.epoch, self.reason)]
-        if restarts < config.restart_threshold:
-            row = replace(vm, restarts=restarts + 1, restarted_at=scene.wall)
-            return row, notes
-        notes.append(chronicle.group_failed(vm.name, vm.owner, restarts))
-        return replace(vm, failed=self.reason), notes
 
 
 @dataclass(frozen=True, slots=True)

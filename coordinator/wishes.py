@@ -4,10 +4,19 @@ from dataclasses import dataclass, replace
 
 from coordinator import admission, chronicle
 from coordinator.events import RequestId
-from coordinator.ownership import cleaning_up, given, place_for, without_place
+from coordinator.group_rows import GroupRow, group_key
+from coordinator.ownership import (
+    cleaning_up,
+    given,
+    group_puts,
+    place_for,
+    seated,
+    without_place,
+)
 from coordinator.pen import Draft
 from coordinator.placement import free_bytes
 from coordinator.requests import CreateVm, Declined
+from coordinator.restarting import fresh
 from coordinator.rows import VIEW, DeletedRow, VmRow, deleted_key, node_key, vm_key
 from coordinator.scene import Scene
 from protocol.names import Epoch, VmName
@@ -16,6 +25,16 @@ from protocol.names import Epoch, VmName
 def no_cluster() -> Declined:
     sentence = "There is no cluster yet: form one first."
     return Declined(409, "no-cluster", sentence)
+
+
+def wished(group: GroupRow) -> GroupRow:
+    """A start or a stop sets PersistentState by itself; what was set before is over."""
+    kept = tuple(pair for pair in group.settings if pair[0] != "PersistentState")
+    return replace(group, settings=kept)
+
+
+def _group_keys(scene: Scene, vm: VmName) -> tuple[str, ...]:
+    return (group_key(vm),) if vm in scene.book.groups else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +94,7 @@ class Remove:
         left = DeletedRow(vm.name, vm.epoch)
         return Draft(
             puts=((deleted_key(vm.name), left.data()),),
-            deletes=(vm_key(vm.name),),
+            deletes=(vm_key(vm.name), *_group_keys(scene, vm.name)),
             notes=(note,),
         )
 
@@ -94,22 +113,24 @@ class TurnOn:
         if vm.on and not vm.failed:
             sentence = f"VM {vm.name} is on already."
             return Declined(409, "vm-on", sentence)
-        fresh = replace(vm, on=True, failed="", waiting="", restarts=0)
+        wanted = replace(vm, on=True, failed="", waiting="")
+        group = wished(fresh(scene.book.group(vm.name)))
         if vm.live:
             # It is still being stopped: it starts anew once it has.
-            return Draft(puts=((vm_key(vm.name), fresh.data()),))
+            return Draft(puts=((vm_key(vm.name), wanted.data()), *group_puts(scene, group)))
         busy = vm.owner in cleaning_up(scene, vm.name)
         stays = not busy and admission.check_receiving(scene, vm.owner) is None
-        roomy = stays and free_bytes(scene, vm.owner) >= 0
-        node = vm.owner if roomy else place_for(scene, fresh)
+        roomy = stays and free_bytes(scene, vm.owner) >= 0 and group.may_be_on(vm.owner)
+        node = vm.owner if roomy else place_for(scene, wanted)
         if node is None:
             sentence = (
                 f"VM {vm.name} cannot start: {without_place(scene, vm)}: make room or add a node."
             )
             return Declined(409, "no-memory", sentence)
-        row = given(scene, fresh, node)
+        row = given(scene, wanted, node)
         note = chronicle.group_coming_online(vm.name, node, row.epoch)
-        return Draft(relies=(VIEW,), puts=((vm_key(vm.name), row.data()),), notes=(note,))
+        puts = ((vm_key(vm.name), row.data()), *group_puts(scene, seated(scene, group)))
+        return Draft(relies=(VIEW,), puts=puts, notes=(note,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +151,5 @@ class TurnOff:
             return refusal
         row = replace(vm, on=False, failed="", waiting="")
         note = chronicle.group_going_offline(vm.name, vm.owner, vm.epoch)
-        return Draft(puts=((vm_key(vm.name), row.data()),), notes=(note,))
+        group = replace(wished(scene.book.group(vm.name)), move_to=None, retry_at=None)
+        return Draft(puts=((vm_key(vm.name), row.data()), *group_puts(scene, group)), notes=(note,))

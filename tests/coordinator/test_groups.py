@@ -1,9 +1,20 @@
 import itertools
 
-from coordinator.groups import group_state, resources
+import pytest
+
+from coordinator.group_properties import GROUP, RESOURCE
+from coordinator.groups import (
+    PROVIDERS,
+    group_data,
+    group_state,
+    online_order,
+    resource_data,
+    resources,
+)
 from coordinator.requests import MigrateVm, StopVm
 from protocol.names import GroupState, NodeName, ResourceState, Verify, VmName
 from tests.coordinator.driver import formed, with_vm
+from tests.coordinator.stage import Stage
 
 R, G = ResourceState, GroupState
 
@@ -31,6 +42,51 @@ def test_a_group_follows_from_its_resources_for_every_pair_of_states() -> None:
             expected = G.PARTIAL_ONLINE
         assert group_state([one, other]) is expected
     assert group_state([]) is G.OFFLINE
+
+
+def test_every_number_of_resources_makes_a_group_by_the_same_rule() -> None:
+    for states in itertools.product(R, repeat=3):
+        failed, online = R.FAILED in states, states.count(R.ONLINE)
+        pending = not failed and any("Pending" in state.value for state in states)
+        assert (group_state(states) is G.FAILED) is failed
+        assert (group_state(states) is G.PENDING) is pending
+        if not failed and not pending:
+            assert (group_state(states) is G.OFFLINE) is (online == 0)
+            assert (group_state(states) is G.ONLINE) is (online == 3)
+
+
+def test_what_others_need_comes_online_before_them_and_goes_offline_after() -> None:
+    assert online_order() == ["configuration", "machine"]
+    disks = {**PROVIDERS, "configuration": ("disk",), "machine": ("configuration", "disk")}
+    assert online_order({**disks, "disk": ()}) == ["disk", "configuration", "machine"]
+
+    for order in itertools.permutations("abcd"):
+        needs = {name: tuple(order[:at]) for at, name in enumerate(order)}
+        assert online_order(needs) == list(order)
+    with pytest.raises(ValueError, match="in a circle: a, b"):
+        online_order({"a": ("b",), "b": ("a",), "c": ()})
+
+
+def test_what_is_shown_of_a_group_names_every_setting() -> None:
+    stage = Stage()
+    row = stage.vm()
+    group = group_data(stage.scene, row)
+
+    assert (group["state"], group["owner"], group["settings"]["PersistentState"]) == (
+        "Online",
+        "a",
+        1,
+    )
+    assert set(group["settings"]) == set(GROUP)
+    assert group["failover_limit"] == 2
+    assert group["resources"] == list(resource_data(stage.scene, row))
+    configuration, machine = group["resources"]
+    assert machine["depends_on"] == [configuration["name"]]
+    assert set(machine["settings"]) == set(RESOURCE)
+    assert machine["possible_owners"] == ["a", "b", "c"]
+    assert (
+        group_data(stage.scene, stage.vm(on=False, live=False))["settings"]["PersistentState"] == 0
+    )
 
 
 def test_a_group_is_what_its_vm_is() -> None:

@@ -1,11 +1,28 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from coordinator.actions import Send
 from coordinator.desk import Desk
-from coordinator.ownership import FailOver, Give, RaiseEpoch, TakeStopped
+from coordinator.group_rows import GroupRow, group_key
+from coordinator.ownership import FailOver, Give, RaiseEpoch
 from coordinator.pen import Plan
+from coordinator.rows import vm_key
+from coordinator.stops import Deadlocked, Retry, TakeStopped
 from coordinator.tending import ASK_AGAIN_S, Tending
-from protocol.messages import StartVm, StopVm, ToAgent, VmReport, VmStarted, VmStopped
-from protocol.names import Epoch, Hold, Incarnation, Term, VmName
-from tests.coordinator.stage import LAB, SQL, WEB, Stage, life
+from protocol.messages import FailVm, StartVm, StopVm, ToAgent, VmReport, VmStarted, VmStopped
+from protocol.names import (
+    Decision,
+    Epoch,
+    Hold,
+    Incarnation,
+    Outcome,
+    Term,
+    VmName,
+    Workload,
+)
+from tests.coordinator.stage import LAB, SQL, WEB, B, Stage, life
 
 
 class Tended:
@@ -193,3 +210,157 @@ def test_a_stop_is_written_and_the_report_is_forgotten() -> None:
     assert SQL in agent.vms, "what it has is newer than what it stopped"
     assert stopped(1) == [TakeStopped(SQL, life("a"), Epoch(1), "crash")]
     assert SQL not in agent.vms
+
+
+# ---- every state of the row meets every report
+
+ROWS: dict[str, dict[str, Any]] = {
+    "live": {},
+    "being stopped": {"on": False},
+    "live elsewhere": {"owner": "b"},
+    "live in an earlier life": {"number": 9},
+    "wanted and nowhere": {"live": False},
+    "failed": {"live": False, "failed": "crash"},
+    "off": {"live": False, "on": False},
+    "moving": {},
+    "on a node that is stopped": {},
+    "the source's": {},
+    "the target's": {"owner": "b"},
+}
+REPORTS = {"nothing": 0, "older": 2, "the same": 3, "newer": 4}
+"""What node a says of a VM whose row says epoch 3."""
+
+START, STOP, GIVE, RAISE = "start", "stop what it has", "give", "raise"
+LATER, MINE = "fail over", "stop the row's"
+AWAY: tuple[set[str], ...] = (set(), {STOP}, {STOP}, {STOP, RAISE})
+ENDS = ({MINE}, {MINE}, {MINE}, {MINE, RAISE})
+CELLS: dict[str, tuple[set[str], ...]] = {
+    "live": ({START}, {START}, set(), {START, RAISE}),
+    "being stopped": ENDS,
+    "live elsewhere": AWAY,
+    "live in an earlier life": tuple({LATER, *cell} for cell in AWAY),
+    "wanted and nowhere": tuple({GIVE, *cell} for cell in AWAY),
+    "failed": AWAY,
+    "off": AWAY,
+    "moving": ENDS,
+    "on a node that is stopped": ENDS,
+    "the source's": (set(), set(), set(), {RAISE}),
+    "the target's": (set(), set(), set(), set()),
+}
+"""What is done for each of REPORTS."""
+
+
+def stage_of(row: str) -> Stage:
+    stage = Stage()
+    fields = dict(ROWS[row])
+    stage.vm(epoch=3, **fields)
+    for name in "abc":
+        stage.agent(name).vms.clear()
+    if row == "live elsewhere" or row == "the target's":
+        stage.report("b", epoch=3)
+    if row == "moving":
+        stage.put(group_key(SQL), replace(GroupRow(SQL), move_to=B).data())
+    elif row == "on a node that is stopped":
+        stage.node("a", stopped=True)
+    elif row == "the source's":
+        stage.attempt(epoch=3)
+    elif row == "the target's":
+        stage.attempt(epoch=2, source="a", decision=Decision.COMMITTED, outcome=Outcome.COMPLETED)
+    return stage
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("report", REPORTS)
+def test_whatever_the_row_says_and_the_node_reports_is_repaired_by_rule(
+    row: str, report: str
+) -> None:
+    tended = Tended(stage_of(row))
+    epoch = REPORTS[report]
+    if epoch:
+        tended.stage.report("a", epoch=epoch)
+        tended.tending.reported(tended.stage.agent("a"), tended.stage.agent("a").vms[SQL])
+    tended.tending.all()
+
+    done: set[str] = set()
+    for plan in tended.plans():
+        match plan:
+            case RaiseEpoch(_, heard):
+                assert heard == epoch
+                done.add(RAISE)
+            case FailOver():
+                done.add(LATER)
+            case Give():
+                done.add(GIVE)
+            case _:
+                raise AssertionError(plan)
+    for order in tended.orders():
+        match order:
+            case StartVm(epoch=3):
+                done.add(START)
+            case StopVm(incarnation="a-1", epoch=told):
+                own = row in ("being stopped", "moving", "on a node that is stopped")
+                assert told == (3 if own else epoch)
+                done.add(MINE if own else STOP)
+            case _:
+                raise AssertionError(order)
+    assert done == CELLS[row][list(REPORTS).index(report)]
+
+
+# ---- health
+
+
+def test_a_guest_that_stands_still_is_made_to_fail_and_told_of_by_its_own_cause() -> None:
+    tended = Tended()
+    stage = tended.stage
+    row = stage.vm()
+    busy = replace(row, spec=replace(row.spec, workload=Workload("wave")))
+    stage.put(vm_key(SQL), busy.data())
+    agent = stage.agent("a")
+
+    orders: list[ToAgent] = []
+    for _ in range(70):
+        stage.scene.now += 1.0
+        agent.heard_at = stage.scene.now
+        orders += tended.tended()[1]
+    failed = FailVm(LAB, Term(3), life("a"), SQL, Epoch(1))
+    assert set(orders) == {failed}, "told until it answers"
+
+    tended.tending.stopped(agent, VmStopped(LAB, Term(3), life("a"), SQL, Epoch(1), "told to"))
+    (plan,) = tended.plans()
+    assert isinstance(plan, TakeStopped)
+    assert "IsAlive" in plan.reason
+
+
+def test_a_stop_that_is_not_answered_is_repeated_and_told_of() -> None:
+    tended = Tended()
+    tended.stage.vm(on=False)
+    plans: list[Plan] = []
+    for _ in range(310):
+        tended.stage.scene.now += 1.0
+        plans += tended.tended()[0]
+
+    assert plans == [Deadlocked(SQL, life("a"), 300.0)]
+
+
+def test_a_failed_group_is_tried_again_when_its_time_has_come() -> None:
+    tended = Tended()
+    tended.stage.vm(live=False, failed="crash")
+    at = tended.stage.scene.wall + 10.0
+    tended.stage.put(group_key(SQL), replace(GroupRow(SQL), retry_at=at).data())
+
+    assert tended.tended() == ([], [])
+    tended.stage.scene.now += 10.0
+    assert tended.tended() == ([Retry(SQL)], [])
+
+
+def test_a_leader_that_begins_anew_judges_by_nothing_that_it_saw_before() -> None:
+    tended = Tended()
+    tended.stage.vm(on=False)
+    plans: list[Plan] = []
+    for second in range(500):
+        tended.stage.scene.now += 1.0
+        if second == 250:
+            tended.tending.begin_anew()
+        plans += tended.tended()[0]
+
+    assert plans == [], "neither part is as long as DeadlockTimeout"
