@@ -15,6 +15,9 @@ import structlog
 import uvloop
 
 from coordinator.config import Network
+from coordinator.io import backup
+from coordinator.io.etcd import check_prefix
+from coordinator.io.etcd_gateway import check_endpoint
 from coordinator.io.program import Settings, run
 from protocol.errors import ClusterError
 from protocol.names import NetworkName, Timing
@@ -33,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m coordinator",
         description="Decides for one cluster: members, owners, migrations. Serves the HTTP API.",
         epilog="Example: python -m coordinator --state-dir state --listen 127.0.0.1:3343"
-        " --api 127.0.0.1:8080",
+        " --api 127.0.0.1:8080. `backup --help` and `restore --help` tell of the store's backups.",
         allow_abbrev=False,
     )
     add = words.add_argument
@@ -66,6 +69,21 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--delay-s", type=float, default=1.0, help="between heartbeats (SameSubnetDelay)")
     add("--threshold", type=int, default=5, help="missed heartbeats until a route is down")
+    add(
+        "--store",
+        choices=("sqlite", "etcd"),
+        default="sqlite",
+        help="sqlite: a file, for one coordinator; etcd: for several, of which one leads",
+    )
+    add("--etcd", action="append", default=[], metavar="URL", help="an endpoint; repeat for each")
+    add("--cluster-prefix", default="", metavar="TEXT", help="of its keys in etcd (hvlab/LAB)")
+    add(
+        "--node-folder",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="state folder of a node, where no witness may lie; repeat it for each",
+    )
     add("--log-level", choices=LEVELS, default="info")
     add("--log-format", choices=("text", "json"), default="text", help="key=value, or JSON lines")
     add("--ready-fd", type=_open_fd, metavar="N", help="where to write the line that it is ready")
@@ -80,6 +98,11 @@ def settings(words: argparse.Namespace) -> Settings:
     names = [network.name for network in words.network]
     if len(set(names)) != len(names):
         raise ValueError("--network names a network twice: say each once")
+    if (words.store == "etcd") != bool(words.etcd):
+        wrong = "lacks" if words.store == "etcd" else "has no use for"
+        raise ValueError(f"--store {words.store} {wrong} --etcd URL: both, or none of them")
+    if words.cluster_prefix:
+        check_prefix(words.cluster_prefix)
     return Settings(
         state_dir=words.state_dir,
         lab=words.name,
@@ -90,6 +113,9 @@ def settings(words: argparse.Namespace) -> Settings:
         networks=tuple(words.network),
         timing=Timing(words.delay_s, words.threshold),
         ready_fd=words.ready_fd,
+        etcd=tuple(check_endpoint(url) for url in words.etcd),
+        cluster_prefix=words.cluster_prefix,
+        node_folders=tuple(words.node_folder),
     )
 
 
@@ -114,13 +140,15 @@ def _network(text: str) -> Network:
         match json.loads(given):
             case {"subnet": str(subnet), "role": int(role), "metric": int(metric), **rest}:
                 ipaddress.ip_network(subnet)
-                if name and role in ROLES and metric >= 0 and not rest:
-                    return Network(NetworkName(name), subnet, role, metric)
+                flags = [rest.pop(flag, False) for flag in ("gateway", "auto_metric")]
+                ours = not rest and all(isinstance(flag, bool) for flag in flags)
+                if name and role in ROLES and metric >= 0 and ours:
+                    return Network(NetworkName(name), subnet, role, metric, *map(bool, flags))
     except ValueError:
         pass  # said below: the same sentence is right for JSON and for the subnet
     raise argparse.ArgumentTypeError(
         f'{text!r} is no network: write NAME={{"subnet": "10.0.3.0/24", "role": 0, 1 or 3,'
-        ' "metric": 900}'
+        ' "metric": 900}, with "gateway": true and "auto_metric": true where they are'
     )
 
 
@@ -154,8 +182,11 @@ def _log_to_stderr(level: str, form: str) -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     os.umask(0o077)
+    given = sys.argv[1:] if args is None else list(args)
+    if given[:1] and given[0] in backup.WORDS:
+        return backup.main(given)
     asked = parser()
-    words = asked.parse_args(args)
+    words = asked.parse_args(given)
     try:
         chosen = settings(words)
     except ValueError as exc:

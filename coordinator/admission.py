@@ -168,6 +168,9 @@ def check_target(scene: Scene, vm: VmRow, target: NodeName) -> Declined | None:
         return Declined(409, "same-node", sentence)
     if refusal := check_receiving(scene, target) or check_idle(scene, target):
         return refusal
+    if not scene.book.group(vm.name).may_be_on(target):
+        sentence = f"Node {target} is no possible owner of {vm.name}: choose one that is."
+        return Declined(409, "not-possible-owner", sentence)
     if free_bytes(scene, target) < vm.spec.memory_bytes:
         return too_little(scene, target, vm.spec.memory_bytes)
     return None
@@ -189,7 +192,8 @@ def migration_target(
     if target is not None:
         return check_target(scene, row, target) or (row, target)
     busy = {node for node in scene.book.nodes if busy_with(scene, node) is not None}
-    chosen = best_node(scene, row.spec.memory_bytes, avoid=busy | {row.owner})
+    group = scene.book.group(vm)
+    chosen = best_node(scene, row.spec.memory_bytes, busy | {row.owner}, None, group)
     if chosen is None:
         return no_room(scene, row.spec.memory_bytes)
     return row, chosen

@@ -1,23 +1,54 @@
 """Turns what operators ask into plans."""
 
+from dataclasses import dataclass
+
 from coordinator.attempts import Abort, Open
 from coordinator.events import RequestId
+from coordinator.evicting import Evict
+from coordinator.forcing import NotForced
+from coordinator.forming import Form, Join
+from coordinator.group_orders import (
+    ConfigureGroup,
+    ConfigureResource,
+    FailOnPurpose,
+    Relocate,
+    hashable,
+)
+from coordinator.network_plans import ChangeNetwork, OrderMigration
 from coordinator.pauses import Pause, Resume
 from coordinator.pen import Plan
+from coordinator.properties import Configure
 from coordinator.requests import (
     CancelAttempt,
     CreateVm,
+    Declined,
     DeleteVm,
+    EvictNode,
+    FailResource,
+    ForceQuorum,
     FormCluster,
     JoinNode,
     MigrateVm,
+    MoveGroup,
     PauseNode,
     Request,
     ResumeNode,
+    SetGroup,
+    SetMigrationNetworks,
+    SetNetwork,
+    SetProperties,
+    SetProperty,
+    SetQuorum,
+    SetResource,
+    SetWeight,
+    StartNode,
     StartVm,
+    StopNode,
     StopVm,
 )
-from coordinator.views import Form, Join
+from coordinator.reweighing import ChangeQuorum, Weigh
+from coordinator.scene import Scene
+from coordinator.stopping import Start, Stop
 from coordinator.wishes import Create, Remove, TurnOff, TurnOn
 
 CANCELLED = "an operator cancelled it"
@@ -46,14 +77,47 @@ def plan_for(request: RequestId, body: Request) -> Plan:
             return Pause(request, node, drain)
         case ResumeNode(node):
             return Resume(request, node)
+        case SetProperty(name, value):
+            return Configure(request, ((name, value),))
+        case SetProperties(settings):
+            return Configure(request, settings)
+        case EvictNode(node):
+            return Evict(request, node)
+        case StopNode(node):
+            return Stop(request, node)
+        case StartNode(node):
+            return Start(request, node)
+        case SetNetwork():
+            return ChangeNetwork(request, body)
+        case SetMigrationNetworks():
+            return OrderMigration(request, body)
+        case SetQuorum():
+            return ChangeQuorum(request, body)
+        case SetWeight():
+            return Weigh(request, body)
+        case ForceQuorum():
+            return NotForced(request)
+        case SetGroup(group, settings):
+            return ConfigureGroup(request, group, hashable(settings))
+        case SetResource(resource, settings):
+            return ConfigureResource(request, resource, hashable(settings))
+        case MoveGroup(group, node):
+            return Relocate(request, group, node)
+        case FailResource(resource):
+            return FailOnPurpose(request, resource)
+        case _:
+            return NotYet(request)
 
 
 def asker_of(plan: Plan) -> RequestId | None:
     """Who waits for the plan's answer, if anybody does."""
-    match plan:
-        case Form() | Join() | Create() | Remove() | TurnOn() | TurnOff() | Pause() | Resume():
-            return plan.request
-        case Open() | Abort():
-            return plan.request
-        case _:
-            return None
+    request: RequestId | None = getattr(plan, "request", None)
+    return request
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    request: RequestId
+
+    def draft(self, scene: Scene) -> Declined:
+        return Declined(501, "not-yet", "This version cannot do that yet.")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from coordinator import admission, chronicle
 from coordinator.events import RequestId
-from coordinator.ownership import aborted
+from coordinator.ownership import aborted, group_puts, seated
 from coordinator.pen import Draft
 from coordinator.records import merged, with_round
 from coordinator.requests import Declined
@@ -164,7 +164,11 @@ class Commit:
         moved = replace(vm, owner=target, owner_incarnation=life, epoch=epoch)
         return Draft(
             relies=(VIEW,),
-            puts=((attempt_key(row.id), decided.data()), (vm_key(vm.name), moved.data())),
+            puts=(
+                (attempt_key(row.id), decided.data()),
+                (vm_key(vm.name), moved.data()),
+                *group_puts(scene, seated(scene, scene.book.group(vm.name))),
+            ),
             notes=(chronicle.migration_committed(vm.name, row.id, target, epoch),),
         )
 

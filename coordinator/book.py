@@ -3,6 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from coordinator.group_rows import GroupRow
+from coordinator.network_rows import (
+    MIGRATION_NETWORKS,
+    MigrationNetworksRow,
+    NetworkRow,
+)
 from coordinator.rows import (
     CLUSTER,
     COUNTER,
@@ -11,14 +17,20 @@ from coordinator.rows import (
     ClusterRow,
     CounterRow,
     DeletedRow,
+    EvictedRow,
     NodeRow,
     ViewRow,
     VmRow,
 )
 from coordinator.store import Row
-from protocol.names import AttemptId, NodeName, Timing, VmName
+from coordinator.tally import Tally
+from protocol.names import AttemptId, NetworkName, NodeName, Timing, VmName
 
-PREFIXES = (CLUSTER, VIEW, COUNTER, "node/", "vm/", "deleted/", "attempt/")
+PREFIXES = (
+    *(CLUSTER, VIEW, COUNTER, "node/", "vm/", "deleted/", "attempt/"),
+    "evicted/",
+    *("network/", MIGRATION_NETWORKS, "group/"),
+)
 """What a leader reads when it begins; the event log is not among it, it is only added to."""
 
 
@@ -31,8 +43,15 @@ class Book:
         self.view: ViewRow | None = None
         self.counter = CounterRow()
         self.nodes: dict[NodeName, NodeRow] = {}
+        self.evicted: dict[NodeName, EvictedRow] = {}
         self.vms: dict[VmName, VmRow] = {}
+        self.groups: dict[VmName, GroupRow] = {}
+        self.tally = Tally()
         self.deleted: dict[VmName, DeletedRow] = {}
+        self.networks: dict[NetworkName, NetworkRow] = {}
+        self.migration: MigrationNetworksRow | None = None
+        """None: nobody has set it, the configuration counts."""
+
         self.attempts: dict[AttemptId, AttemptRow] = {}
         self.unclosed: dict[AttemptId, AttemptRow] = {}
         self._unknown_timing = Timing()
@@ -40,6 +59,18 @@ class Book:
     @property
     def timing(self) -> Timing:
         return self._unknown_timing if self.cluster is None else self.cluster.timing
+
+    @property
+    def calm_s(self) -> float:
+        """How long no view is proposed after the votes or the clocks have changed: until all that
+        was promised before has run out, also by those whom the newest clocks have not reached.
+        """
+        longest_s = 0.0 if self.cluster is None else self.cluster.longest_s
+        return max(self.timing.outlast_s, longest_s)
+
+    def group(self, vm: VmName) -> GroupRow:
+        """One that was never changed has no row."""
+        return self.groups.get(vm) or GroupRow(vm)
 
     def revision(self, key: str) -> int:
         return self.revisions.get(key, 0)
@@ -65,8 +96,20 @@ class Book:
                 self.nodes.pop(NodeName(name), None)
                 if value is not None:
                     self.nodes[NodeName(name)] = NodeRow.read(value)
+            case "evicted":
+                self.evicted.pop(NodeName(name), None)
+                if value is not None:
+                    self.evicted[NodeName(name)] = EvictedRow.read(value)
             case "vm":
                 self._learn_vm(VmName(name), value)
+            case "group":
+                self._learn_group(VmName(name), value)
+            case "network":
+                self.networks.pop(NetworkName(name), None)
+                if value is not None:
+                    self.networks[NetworkName(name)] = NetworkRow.read(value)
+            case "migration-networks":
+                self.migration = None if value is None else MigrationNetworksRow.read(value)
             case "deleted":
                 self.deleted.pop(VmName(name), None)
                 if value is not None:
@@ -81,6 +124,21 @@ class Book:
             self.vms.pop(name, None)
         else:
             self.vms[name] = VmRow.read(value)
+        self._count(name)
+
+    def _learn_group(self, name: VmName, value: Mapping[str, Any] | None) -> None:
+        if value is None:
+            self.groups.pop(name, None)
+        else:
+            self.groups[name] = GroupRow.read(value)
+        self._count(name)
+
+    def _count(self, name: VmName) -> None:
+        vm = self.vms.get(name)
+        if vm is None:
+            self.tally.drop(name)
+        else:
+            self.tally.count(vm, self.group(name).names("AntiAffinityClassNames"))
 
     def _learn_attempt(self, attempt: AttemptId, value: Mapping[str, Any] | None) -> None:
         self.unclosed.pop(attempt, None)

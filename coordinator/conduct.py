@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from coordinator import migrations
+from coordinator import migrations, orphans
 from coordinator.actions import PublishProgress
 from coordinator.attempts import Abort, Close, Commit, Seen
 from coordinator.desk import Desk
@@ -32,7 +32,7 @@ from coordinator.migrations import (
     WriteClosed,
     WriteCommit,
 )
-from coordinator.networks import migration_networks
+from coordinator.networks import migration_networks, with_all_addresses
 from coordinator.records import with_round
 from coordinator.rows import AttemptRow
 from protocol.messages import (
@@ -108,6 +108,8 @@ class Conductor:
         """What an end says counts only from the very life that takes part in the attempt."""
         row = self._desk.scene.book.unclosed.get(message.attempt)
         under_way = self.attempts.get(message.attempt)
+        if isinstance(message, Ended):
+            agent.orphans.pop(message.attempt, None)
         if row is None or under_way is None:
             return  # an end that missed how it ended is out of the view, and learns that
         is_source = agent.incarnation == row.source_incarnation
@@ -164,6 +166,10 @@ class Conductor:
                 if incarnation == agent.incarnation:
                     report = agent.attempts.get(row.id)
                     self.feed(row, EndReturned(is_source, report))
+        for report in agent.attempts.values():
+            for order in orphans.orders_for(self._desk.scene, self._desk.cluster, agent, report):
+                agent.orphans[report.attempt] = report
+                self._desk.send(agent, order)
 
     def look_for_ends(self) -> None:
         """A view has come to hold: ends whose life is not in it are gone."""
@@ -261,6 +267,7 @@ class Conductor:
         target = self._member(row.target, row.target_incarnation)
         if source is None or target is None:
             return
+        target = with_all_addresses(scene, target)
         cluster = self._desk.cluster
         message = Migrate(
             cluster,

@@ -18,6 +18,9 @@ class Network:
     subnet: str
     role: int
     metric: int
+    gateway: bool = False
+    auto_metric: bool = False
+    """The cluster gives the metric, by its rule; `metric` is only what it was at first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +53,11 @@ class CoordinatorConfig:
     reserve_deadline_s: float = 120.0
     """How long a target may take to reserve (S3) before its attempt is aborted."""
 
-    restart_threshold: int = 1
-    """How often a failed VM is restarted within `restart_period_s`; beyond that it stays Failed."""
+    local_offset_s: float = 0.0
+    """Local time of the cluster minus UTC, for what an operator says in hours of the day."""
 
-    restart_period_s: float = 900.0
+    node_folders: tuple[str, ...] = ()
+    """Folders that belong to one node each: a witness in one of them would be lost with it."""
 
     drain_tries: int = 2
     """How often a drain tries to move one VM."""

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from coordinator import asking, chronicle, doorstep, leading, quorum, views
-from coordinator.actions import Action, CloseLink, Send
+from coordinator import asking, chronicle, doorstep, forcing, leading, staleness, views
+from coordinator.actions import Action, CloseLink
 from coordinator.conduct import Conductor
 from coordinator.config import CoordinatorConfig
 from coordinator.desk import Desk, Tell
@@ -23,16 +23,21 @@ from coordinator.events import (
     Tick,
     WorkId,
 )
+from coordinator.failback import Failback
+from coordinator.forcing import Force, why_not_forced
+from coordinator.forming import Form
 from coordinator.leading import Leading, Phase
 from coordinator.membership import Agent
-from coordinator.ownership import RaiseEpoch
+from coordinator.network_watch import NetworkWatch
 from coordinator.pen import Dropped, Lost, Outcome, Written
 from coordinator.picture import Picture, picture_of
-from coordinator.requests import Declined, Request, Unknown
+from coordinator.properties import Configure
+from coordinator.reception import Reception
+from coordinator.regroup import Regroup
+from coordinator.requests import Declined, ForceQuorum, Request, Unknown
 from coordinator.scene import Scene
 from coordinator.store import Result
 from coordinator.tending import Tending
-from coordinator.views import Form
 from coordinator.written import Aftermath
 from protocol.messages import (
     Consented,
@@ -44,13 +49,13 @@ from protocol.messages import (
     Pong,
     Progress,
     Reserved,
-    TurnedAway,
     ViewAcked,
     VmStarted,
     VmStopped,
-    Welcome,
+    WitnessChanged,
+    WitnessStatus,
 )
-from protocol.names import Term, ViewNumber
+from protocol.names import Term
 
 
 class CoordinatorCore:
@@ -62,7 +67,10 @@ class CoordinatorCore:
         self._tending = Tending(self._desk)
         self._conductor = Conductor(self._desk)
         self._draining = Draining(self._desk)
+        self._failback = Failback(self._desk)
+        self._networks = NetworkWatch(self._desk)
         self._aftermath = Aftermath(self._desk, self._tending, self._conductor, self._draining)
+        self._reception = Reception(self._desk, self._tending, self._conductor, self._aftermath)
         self._ping_at = float("inf")
         self._ping_seq = 0
         self._resigned: chronicle.Note | None = None
@@ -107,7 +115,7 @@ class CoordinatorCore:
     def wake_at(self) -> float:
         """When it wants the next Tick; infinity if never."""
         if not self._leading.leads:
-            return self._leading.retry_at
+            return min(self._leading.retry_at, self._leading.ask_at)
         return min(self._ping_at, self._desk.pen.wake_at())
 
     def picture(self) -> Picture:
@@ -170,11 +178,14 @@ class CoordinatorCore:
                 case Written(plan, draft):
                     self._store_heard_at = scene.now
                     self._aftermath.written(plan, draft)
-                    if isinstance(plan, Form):
+                    if isinstance(plan, Form | Configure):
                         # Planned with no cluster's clocks: a short lease may end before.
                         self._ping_at = min(self._ping_at, scene.now + scene.book.timing.delay_s)
                 case Dropped(plan, why):
                     self._aftermath.dropped(plan, why)
+                    if isinstance(plan, Force):
+                        self._resign(None, int(scene.term) + 1)
+                        return
                 case Lost():
                     self._leading.depose()
                     self._depose()
@@ -189,27 +200,21 @@ class CoordinatorCore:
         row = scene.book.view
         scene.led_at = self._ping_at = self._store_heard_at = scene.now
         scene.calm_until = 0.0
-        if row is not None and row.holds and row.changed:
-            scene.calm_until = scene.now + scene.book.timing.outlast_s
+        scene.regroup = Regroup()  # what went before this leader did not see
+        if row is not None and row.changed and (row.holds or row.view.votes.forced):
+            scene.calm_until = scene.now + scene.book.calm_s
         notes = [chronicle.leader_began(scene.config.leader, scene.term)]
         if self._resigned is not None:
             notes.insert(0, self._resigned)
             self._resigned = None
+        if self._leading.force is not None:
+            desk.pen.put(self._leading.force, urgent=True)
+            self._leading.force = None
         desk.pen.put(Tell(tuple(notes)))
-        for agent in scene.agents:
-            if not doorstep.belongs(scene, agent.hello) or doorstep.why_turned_away(
-                scene, agent.hello
-            ):
-                continue
-            scene.highest_view = max(scene.highest_view, agent.hello.view)
-            for report in agent.hello.vms:
-                vm = scene.book.vms.get(report.vm)
-                if vm is not None and report.epoch > vm.epoch:
-                    desk.pen.put(RaiseEpoch(report.vm, report.epoch))
-        desk.pen.put(views.ProposeAgain())
+        leading.start_above_all(desk)
         self._conductor.resume_all()
         for agent in list(scene.agents):
-            self._greet(agent)
+            self._reception.greet(agent)
         desk.look = True
 
     def _resign(self, why: chronicle.Note | None, at_least: int) -> None:
@@ -232,6 +237,7 @@ class CoordinatorCore:
                 desk.answer(request, self._not_now())
         self._aftermath.give_up_waiting()
         self._conductor.attempts.clear()
+        self._tending.begin_anew()
         desk.out.extend(CloseLink(link, reason) for link in desk.scene.agents.forget_all())
         self._ping_at = float("inf")
 
@@ -242,12 +248,20 @@ class CoordinatorCore:
     def _asked(self, request: RequestId, body: Request) -> None:
         if self._leading.leads:
             self._desk.pen.put(asking.plan_for(request, body))
+        elif isinstance(body, ForceQuorum) and self._leading.phase is Phase.GATHERING:
+            refusal = why_not_forced(self._desk.scene, body)
+            if refusal is None:
+                self._leading.force = Force(request, body)
+                self._gather()
+            self._desk.answer(None if refusal is None else request, refusal or self._not_now())
         else:
             self._desk.answer(request, self._not_now())
 
     def _time_passed(self) -> None:
         self._leading.retry(self._desk)
         desk, scene = self._desk, self._desk.scene
+        if scene.now >= self._leading.ask_at:
+            self._gather()
         if not self._leading.leads or scene.now < self._ping_at:
             return
         timing = scene.book.timing
@@ -255,7 +269,7 @@ class CoordinatorCore:
         if scene.book.cluster is None:
             return
         if scene.now - leading.answering_since(scene) > timing.support_s:
-            self._resign(self._quorum_lost(), int(scene.term) + 1)
+            self._resign(leading.quorum_lost(scene), int(scene.term) + 1)
             return
         self._ping_seq += 1
         ping = Ping(scene.book.cluster.id, scene.term, self._ping_seq)
@@ -269,16 +283,12 @@ class CoordinatorCore:
         desk.look = True
         if scene.now - self._store_heard_at >= timing.support_s:
             desk.pen.put(leading.CheckTerm())
+        self._leading.witness.keep(desk)
         self._conductor.tick()
         self._tending.all()
         self._draining.tick()
-
-    def _quorum_lost(self) -> chronicle.Note:
-        scene = self._desk.scene
-        config = leading.vote_configs(scene)[-1]
-        heard = {agent.node for agent in scene.agents if not scene.silent(agent.node)}
-        total = sum(votes for _, votes in config.votes)
-        return chronicle.quorum_lost(quorum.votes_of(config, heard), config.needed, total)
+        self._failback.tick()
+        self._networks.tick()
 
     def _look(self) -> None:
         """Whether the membership is to change, or a change has come to hold."""
@@ -291,6 +301,8 @@ class CoordinatorCore:
             desk.pen.put(views.MarkHeld(row.view.number))
         elif views.wanted(desk.scene) is not None:
             desk.pen.put(views.ProposeNext())
+        elif (plan := forcing.revote(desk.scene)) is not None:
+            desk.pen.put(plan)
 
     # ---- agents
 
@@ -304,6 +316,9 @@ class CoordinatorCore:
         agent = self._desk.scene.agents.on(link)
         if agent is None or message.incarnation != agent.incarnation:
             return
+        if isinstance(message, WitnessChanged):
+            self._witness_told(agent, message.witness)
+            return
         if not agent.welcomed or not self._leading.leads or message.cluster != self._desk.cluster:
             return  # it is told again, or asked again, once this coordinator leads
         match message:
@@ -312,6 +327,8 @@ class CoordinatorCore:
             case ViewAcked():
                 if message.term == self._desk.scene.term:
                     agent.acked = max(agent.acked, message.view)
+                    if message.with_witness:
+                        agent.acked_with_witness = max(agent.acked_with_witness, message.view)
                     self._desk.look = True
             case VmStarted():
                 if self._tending.started(agent, message):
@@ -322,27 +339,42 @@ class CoordinatorCore:
             case Reserved() | Progress() | Consented() | GaveUp() | Ended():
                 self._conductor.said(agent, message)
 
+    def _witness_told(self, agent: Agent, status: WitnessStatus) -> None:
+        if not doorstep.witness_can_be(self._desk.scene, status):
+            return
+        agent.witness = status
+        self._desk.look = True
+        if self._leading.leads:
+            self._resign_if_stale(agent)
+        else:
+            self._gather()
+
+    def _resign_if_stale(self, agent: Agent) -> None:
+        """On a store that is older than what a node knows, all nodes are to be heard first."""
+        scene = self._desk.scene
+        if not staleness.knows_more(scene, agent):
+            return
+        staleness.learn_numbers(scene)
+        if missing := staleness.unheard(scene):
+            self._resign(chronicle.store_is_stale(missing), int(scene.term) + 1)
+        else:
+            self._desk.pen.put(views.ProposeAgain())
+
     def _pong(self, agent: Agent, pong: Pong) -> None:
         scene = self._desk.scene
-        if pong.term != scene.term:
+        if pong.term != scene.term or not doorstep.witness_can_be(scene, pong.witness):
             return
         if agent.pong(pong, scene.now):
             self._desk.look = True
-        vms = scene.book.vms
-        for report in pong.vms:
-            row = vms.get(report.vm)
-            if (
-                row is None
-                or row.epoch != report.epoch
-                or row.owner_incarnation != agent.incarnation
-                or not row.live
-            ):
-                self._tending.reported(agent, report)
+        self._resign_if_stale(agent)
+        if not self._leading.leads:
+            return
+        self._reception.reported(agent, pong.vms)
 
     def _hello(self, link: LinkId, hello: Hello) -> None:
         desk, scene = self._desk, self._desk.scene
-        if reason := self._why_turned_away(hello):
-            self._turn_away(link, reason)
+        if reason := self._reception.why_turned_away(hello, self._leading.leads):
+            self._reception.turn_away(link, hello, reason)
             return
         replaced = scene.agents.greet(link, hello, scene.now)
         if replaced is not None:
@@ -358,34 +390,9 @@ class CoordinatorCore:
             # The store will say whether another leads, or has forgotten (a restored backup).
             self._resign(None, int(hello.highest_term) + 1)
             return
-        if belongs:
-            scene.highest_view = max(scene.highest_view, hello.view)
-            desk.pen.put(views.ProposeAgain())
         agent = scene.agents.on(link)
         assert agent is not None
-        self._greet(agent)
-
-    def _why_turned_away(self, hello: Hello) -> str:
-        """Before it leads it has not the rows that most reasons come from."""
-        if self._leading.leads:
-            return doorstep.why_turned_away(self._desk.scene, hello)
-        return doorstep.why_unreachable(hello)
-
-    def _greet(self, agent: Agent) -> None:
-        """Welcome an agent of this cluster, turn away one of another, leave the others be."""
-        desk, scene, hello = self._desk, self._desk.scene, agent.hello
-        cluster = scene.book.cluster
-        if reason := doorstep.why_turned_away(scene, hello):
-            self._turn_away(agent.link, reason)
-        elif cluster is not None and doorstep.belongs(scene, hello):
-            agent.welcomed = True
-            agent.acked = ViewNumber(0)
-            desk.send(agent, Welcome(cluster.id, scene.term, agent.incarnation, cluster.timing))
-            self._aftermath.propose_to(agent)
-            self._conductor.returned(agent)
-            for report in hello.vms:
-                self._tending.reported(agent, report)
-
-    def _turn_away(self, link: LinkId, reason: str) -> None:
-        self._desk.out.append(Send(link, TurnedAway(reason)))
-        self._desk.hang_up(link, reason)
+        self._resign_if_stale(agent)
+        if not self._leading.leads:
+            return
+        self._reception.greet(agent)

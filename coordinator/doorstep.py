@@ -2,8 +2,9 @@
 
 import ipaddress
 
+from coordinator.arbitration import vote_configs
 from coordinator.scene import Scene
-from protocol.messages import Hello
+from protocol.messages import Evicted, Hello, TurnedAway, WitnessStatus
 
 LEAP_MAX = 1_000_000
 """How far a number that a node tells of may lie above the store's own. A backup that was put back
@@ -38,6 +39,19 @@ def why_turned_away(scene: Scene, hello: Hello) -> str:
     return _why_unbelievable(scene, hello) if belongs(scene, hello) else ""
 
 
+def turned_away(scene: Scene, hello: Hello, reason: str) -> Evicted | TurnedAway:
+    """What it is told: one that was evicted while it was away is to forget the cluster."""
+    cluster = scene.book.cluster
+    if (
+        cluster is not None
+        and hello.cluster == cluster.id
+        and hello.node in scene.book.evicted
+        and hello.node not in scene.book.nodes
+    ):
+        return Evicted(cluster.id, scene.term, hello.incarnation)
+    return TurnedAway(reason)
+
+
 def why_unreachable(hello: Hello) -> str:
     """Why nobody could ever reach this node where it says it is; known without any row."""
     endpoint = hello.endpoint
@@ -64,14 +78,31 @@ def _is_address(text: str) -> bool:
     return not (address.is_multicast or address.is_unspecified or text == "255.255.255.255")
 
 
+def newest_index(scene: Scene) -> int:
+    """The newest vote configuration that the store has, or anybody believable has told of."""
+    return max([scene.highest_index, *(config.index for config in vote_configs(scene))])
+
+
+def witness_can_be(scene: Scene, status: WitnessStatus | None) -> bool:
+    """What a node has read in the witness is believed as far as its own numbers would be."""
+    row = scene.book.view
+    view = max(scene.highest_view, 0 if row is None else row.view.number)
+    return status is None or (
+        status.newest_view <= view + LEAP_MAX
+        and status.newest_index <= newest_index(scene) + LEAP_MAX
+    )
+
+
 def _why_unbelievable(scene: Scene, hello: Hello) -> str:
     row = scene.book.view
     view = max(scene.highest_view, 0 if row is None else row.view.number)
     attempt = max((report.attempt for report in hello.attempts), default=0)
+    index = 0 if hello.votes is None else hello.votes.index
     for word, told, known in (
         ("term", hello.highest_term, scene.term),
         ("view", hello.view, view),
         ("attempt", attempt, scene.book.counter.attempts),
+        ("vote configuration", index, newest_index(scene)),
     ):
         if told > known + LEAP_MAX:
             return (

@@ -1,22 +1,35 @@
 """How a coordinator comes to lead, and how it stops.
 
 It takes a term, reads the rows, and hears agents of a quorum before it decides anything, so that it
-starts above every term, view and epoch that they have seen. A leader that a quorum does not answer
-for a lease resigns: it asks the store whether its term still stands, and begins again if so.
+starts above every term, view and epoch that they have seen. Where only the witness's vote is
+missing it asks for that; where the store is older than what it hears, a quorum is not enough. A
+leader that a quorum does not answer for a lease resigns: it asks the store whether its term still
+stands, and begins again if so.
 """
 
 import enum
 from dataclasses import dataclass
 
-from coordinator import doorstep, quorum
+from coordinator import chronicle, doorstep, quorum, staleness
 from coordinator.actions import ReadRows, TakeTerm, Transact
+from coordinator.arbitration import (
+    could_decide,
+    have_quorum,
+    holders,
+    vote_configs,
+    with_witness,
+)
 from coordinator.book import PREFIXES, Book
 from coordinator.desk import Desk
 from coordinator.events import WorkId
+from coordinator.forcing import Force
+from coordinator.ownership import RaiseEpoch
 from coordinator.pen import Draft
 from coordinator.scene import Scene
 from coordinator.store import Applied, Result, Row, StaleTerm, Txn
-from protocol.names import NodeName, Term, VoteConfig
+from coordinator.views import ProposeAgain
+from coordinator.witness_watch import WitnessWatch
+from protocol.names import NodeName, Term
 
 RETRY_S = 0.2
 
@@ -50,6 +63,12 @@ class Leading:
         self._at_least = 1
         self._works: dict[WorkId, str] = {}
         self._book = Book()
+        self.witness = WitnessWatch()
+        self.ask_at = float("inf")
+        """While gathering: when to look whether another node is to be asked for the witness."""
+
+        self.force: Force | None = None
+        """What an operator has sworn, until it is the first thing that is written."""
 
     @property
     def leads(self) -> bool:
@@ -139,34 +158,39 @@ class Leading:
 
     def gathered(self, desk: Desk) -> bool:
         """Whether enough was heard to lead; a term not above all that was heard is given up."""
+        self.ask_at = float("inf")
         if self.phase is not Phase.GATHERING:
             return False
         scene = desk.scene
-        heard = configured_heard(scene)
-        if not all(quorum.has_quorum(config, heard) for config in vote_configs(scene)):
+        forming = may_form(scene)
+        if self.force is None and not could_decide(scene, forming):
             return False
+        heard = configured_heard(scene)
         terms = [agent.hello.highest_term for agent in scene.agents if agent.node in heard]
         if terms and max(terms) >= scene.term:
             self.take_term(desk, max(terms) + 1)
             return False
+        if self.force is None and not (
+            self._witness_at_hand(desk, forming) and not staleness.missing(scene)
+        ):
+            return False
         self.phase = Phase.LEADING
         return True
 
+    def _witness_at_hand(self, desk: Desk, forming: set[NodeName]) -> bool:
+        """Where only the witness is missing, one node after the other is asked to take it."""
+        scene = desk.scene
+        if have_quorum(scene, forming):
+            return True
+        self.witness.ask(desk, [agent for agent in scene.agents if agent.node in forming])
+        self.ask_at = scene.now + scene.book.timing.delay_s
+        return False
+
     def depose(self) -> None:
         self.phase = Phase.DEPOSED
+        self.force, self.ask_at = None, float("inf")
         self.retry_at = float("inf")
         self._works.clear()
-
-
-def vote_configs(scene: Scene) -> list[VoteConfig]:
-    """The configuration that holds, and one that is still to hold. None without a cluster."""
-    row = scene.book.view
-    if row is None:
-        return []
-    configs = [row.view.votes]
-    if row.held is not None and row.held.votes != row.view.votes:
-        configs.append(row.held.votes)
-    return configs
 
 
 def configured_heard(scene: Scene) -> set[NodeName]:
@@ -178,14 +202,48 @@ def configured_heard(scene: Scene) -> set[NodeName]:
     }
 
 
+def may_form(scene: Scene) -> set[NodeName]:
+    """Those whose votes count before there is a leader: not who was told to join only."""
+    held = scene.held
+    members = set() if held is None else {member.incarnation for member in held.members}
+    return {
+        node
+        for node in configured_heard(scene)
+        if (agent := scene.agents.at(node)) is not None
+        and (not agent.hello.prevents_quorum or agent.incarnation in members)
+    }
+
+
 def answering_since(scene: Scene) -> float:
     """Since when a quorum answers without a pause longer than this; inf without a cluster."""
     configs = vote_configs(scene)
-    held = scene.held
-    config = configs[0] if held is None and configs else None if held is None else held.votes
-    if config is None:
+    if not configs:
         return float("inf")
-    return max(scene.led_at, quorum.quorum_since(config, scene.agents.heard_at()))
+    config = configs[-1]  # the one that holds, unless a forced one has taken its place
+    carriers = holders(scene, config)
+    return max(scene.led_at, quorum.quorum_since(config, scene.agents.heard_at(), carriers))
+
+
+def start_above_all(desk: Desk) -> None:
+    """Above every view, vote configuration and epoch that was told of."""
+    scene = desk.scene
+    staleness.learn_numbers(scene)
+    heard = configured_heard(scene)
+    for agent in scene.agents:
+        if agent.node not in heard:
+            continue
+        for report in agent.hello.vms:
+            vm = scene.book.vms.get(report.vm)
+            if vm is not None and report.epoch > vm.epoch:
+                desk.pen.put(RaiseEpoch(report.vm, report.epoch))
+    desk.pen.put(ProposeAgain())
+
+
+def quorum_lost(scene: Scene) -> chronicle.Note:
+    config = vote_configs(scene)[-1]
+    heard = {agent.node for agent in scene.agents if not scene.silent(agent.node)}
+    present = quorum.votes_of(config, heard, with_witness(scene, config, heard))
+    return chronicle.quorum_lost(present, config.needed, config.total)
 
 
 def waiting_for(phase: Phase, scene: Scene) -> str:
@@ -194,9 +252,19 @@ def waiting_for(phase: Phase, scene: Scene) -> str:
         return "Another coordinator leads this cluster: ask that one."
     if phase is not Phase.GATHERING:
         return "The coordinator is starting and does not lead yet: ask again in a moment."
-    heard = configured_heard(scene)
-    short = [
-        f"{quorum.votes_of(config, heard)} votes are heard and {config.needed} are needed"
-        for config in vote_configs(scene)
-    ]
+    heard = may_form(scene)
+    if missing := staleness.missing(scene):
+        return (
+            "The store is older than what nodes or the witness remember, as if it had been put back"
+            " from a backup. Nothing is decided before every node was heard: start"
+            f" {', '.join(missing)}, or force the quorum if they are gone for good (1561)."
+        )
+    short = []
+    for config in vote_configs(scene):
+        held = with_witness(scene, config, heard)
+        votes = quorum.votes_of(config, heard, held)
+        told = f"{votes} votes are heard and {config.needed} are needed"
+        if config.witness is not None and config.witness_votes and not held:
+            told += f", and none of these nodes holds the witness {config.witness.name}"
+        short.append(told)
     return f"There is no quorum: {' and '.join(short)}. Start more nodes or mend their networks."

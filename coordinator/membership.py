@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from coordinator.events import LinkId
-from protocol.messages import AttemptReport, Hello, Pong, RouteReport, VmReport
+from protocol.messages import AttemptReport, Hello, Pong, RouteReport, VmReport, WitnessStatus
 from protocol.names import (
     AttemptId,
     Epoch,
     Incarnation,
     Member,
+    NetworkName,
     NodeName,
     ViewNumber,
     VmName,
@@ -30,12 +31,27 @@ class Agent:
     acked: ViewNumber = ViewNumber(0)
     """The newest view that it acknowledged in this term."""
 
+    acked_with_witness: ViewNumber = ViewNumber(0)
+    """The newest view that the witness remembers through this node, which holds it."""
+
+    witness: WitnessStatus | None = None
+    """How it finds the witness, as it last said."""
+
+    view: ViewNumber = ViewNumber(0)
+    """The view that it lived by when it last reported."""
+
     lease_s: float = 0.0
     no_lease_since: float | None = None
     routes: tuple[RouteReport, ...] = ()
+    carried: dict[NodeName, set[NetworkName]] = field(default_factory=dict)
+    """Which networks carry its link to each node, both ways, as it has it."""
+
     hears: frozenset[NodeName] = frozenset()
     asked: dict[VmName, tuple[Epoch, float]] = field(default_factory=dict)
     """What it was last told to start, and when."""
+
+    orphans: dict[AttemptId, AttemptReport] = field(default_factory=dict)
+    """Attempts that it said Hello with, that no row keeps open: it has to clean up after them."""
 
     online: dict[VmName, Epoch] = field(default_factory=dict)
     """What it said that it has started."""
@@ -72,14 +88,20 @@ class Agent:
         self.vms = {report.vm: report for report in pong.vms}
         had_lease = self.no_lease_since is None
         self.lease_s = pong.lease_s
+        self.view = pong.view
+        told, self.witness = self.witness != pong.witness, pong.witness
         if pong.lease_s > 0:
             self.no_lease_since = None
         elif self.no_lease_since is None:
             self.no_lease_since = now
         if pong.routes == self.routes:
-            return first or had_lease is not (self.no_lease_since is None)
+            return told or first or had_lease is not (self.no_lease_since is None)
         self.routes = pong.routes
-        self.hears = frozenset(route.node for route in pong.routes if route.up)
+        self.carried = {}
+        for route in pong.routes:
+            if route.up:
+                self.carried.setdefault(route.node, set()).add(route.network)
+        self.hears = frozenset(self.carried)
         return True
 
 
@@ -100,7 +122,7 @@ class Agents:
         attempts = {report.attempt: report for report in hello.attempts}
         earlier = self._by_node.get(hello.node)
         self._by_link.pop(link, None)
-        agent = Agent(link, hello, now, vms, attempts)
+        agent = Agent(link, hello, now, vms, attempts, witness=hello.witness)
         self._by_link[link] = self._by_node[hello.node] = agent
         if earlier is None or earlier.link == link:
             return None

@@ -39,7 +39,11 @@ class Draft:
 
 
 class Plan(Protocol):
-    """Frozen and hashable: a plan that is waiting already is not taken twice."""
+    """Frozen and hashable: a plan that is waiting already is not taken twice.
+
+    One that an operator waits for has a `request`, and may say with `answer(scene)` what is told
+    once it is written; with `answered_when_held` set, once the newest view holds.
+    """
 
     def draft(self, scene: Scene) -> Draft | Declined | None:
         """What to write; a refusal; or None when there is nothing to do any more."""

@@ -1,22 +1,30 @@
 """What people and scripts see of the cluster: plain data, made anew each time it is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from coordinator import quorum
 from coordinator.conduct import Conducted
-from coordinator.groups import group_state, resources, vm_state
-from coordinator.leading import Phase, configured_heard, vote_configs, waiting_for
-from coordinator.networks import network_state
-from coordinator.placement import node_memory_bytes, owned_bytes
+from coordinator.groups import group_data, group_state, groups_data, reason, resources, vm_state
+from coordinator.leading import Phase, waiting_for
+from coordinator.networks import migration_networks_data, networks_data
+from coordinator.picture_nodes import available_data, nodes_data
+from coordinator.picture_quorum import glance, quorum_data
+from coordinator.properties import listed
 from coordinator.records import record_of
 from coordinator.rows import AttemptRow, VmRow
 from coordinator.scene import Scene
 from coordinator.views import acked_by
-from protocol.names import AttemptId, NodeName
+from protocol.names import AttemptId, GroupState, ResourceState, VmName
 
 Data = dict[str, Any]
+
+GROUP_STATES = {
+    state: group_state([part.state for part in resources(VmName("any"), state)])
+    for state in ResourceState
+}
+"""The state of a group follows from that of its VM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,6 @@ class Picture:
     status: Data
     nodes: tuple[Data, ...]
     networks: tuple[Data, ...]
-    groups: tuple[Data, ...]
     vms: tuple[Data, ...]
     attempts: tuple[Data, ...]
     available: tuple[Data, ...]
@@ -37,112 +44,96 @@ class Picture:
     waiting: str
     """Why nothing is decided at this moment; empty when it is."""
 
+    quorum: Data
+    """Every voter, and what may fail yet."""
+
+    properties: tuple[Data, ...]
+    migration: Data
+    """Which networks live migration uses, the first to try first."""
+
+    in_full: Callable[[str | None], tuple[Data, ...]]
+    """Makes all that there is of one group, or of all of them. Most who look do not ask for it;
+    whoever does so before anything else happens sees the same moment.
+    """
+
+    @property
+    def groups(self) -> tuple[Data, ...]:
+        return self.in_full(None)
+
+    def group(self, name: str) -> Data | None:
+        return next(iter(self.in_full(name)), None)
+
+    @property
+    def resources(self) -> tuple[Data, ...]:
+        return tuple(part for group in self.groups for part in group["resources"])
+
+    def resource(self, name: str) -> Data | None:
+        """A resource's name ends with that of its group, which has no blanks."""
+        parts = (part for group in self.in_full(name.split(" ")[-1]) for part in group["resources"])
+        return next((part for part in parts if part["name"] == name), None)
+
 
 def picture_of(scene: Scene, phase: Phase, under_way: Mapping[AttemptId, Conducted]) -> Picture:
     leads = phase is Phase.LEADING
-    nodes, groups = _nodes(scene), _groups(scene)
-    networks = _networks(scene)
+    rows = [row for _, row in sorted(scene.book.vms.items())]
+    nodes, groups = nodes_data(scene), [_glance(scene, row) for row in rows]
+    networks, votes = networks_data(scene), quorum_data(scene, leads)
     cluster = scene.book.cluster
     status = {
         "cluster": None if cluster is None else cluster.name,
         "cluster_id": None if cluster is None else cluster.id,
         "leader": scene.config.leader if leads else None,
         "term": scene.term,
-        "quorum": _quorum(scene, leads),
+        "quorum": glance(votes),
         "nodes": [{key: n[key] for key in ("name", "state", "votes", "vms")} for n in nodes],
-        "networks": list(networks),
+        "networks": [
+            {key: n[key] for key in ("name", "state", "role", "metric", "subnet")} for n in networks
+        ],
         "groups": [{key: g[key] for key in ("name", "state", "owner", "epoch")} for g in groups],
         "volumes": [],
+        "leader_api": None,
+        "followers": [],
+        "waits": [
+            {"group": g["name"], "reason": g["reason"]}
+            for g in groups
+            if g["reason"] and g["state"] != GroupState.FAILED.value
+        ],
     }
     return Picture(
         status,
         nodes,
         networks,
-        groups,
-        tuple(_vm(scene, row) for _, row in sorted(scene.book.vms.items())),
+        tuple(_vm(scene, row) for row in rows),
         tuple(
             _attempt(scene, row, under_way.get(row.id))
             for _, row in sorted(scene.book.attempts.items())
         ),
-        _available(scene),
+        available_data(scene),
         _view(scene),
         leads,
         "" if leads else waiting_for(phase, scene),
+        votes,
+        listed(scene.book),
+        migration_networks_data(scene),
+        partial(_in_full, scene),
     )
 
 
-def _quorum(scene: Scene, leads: bool) -> Data:
-    configs = vote_configs(scene)
-    if not configs:
-        return {"mode": None, "votes": 0, "present": 0, "needed": 0, "has_quorum": False}
-    config = configs[-1]
-    heard = {node for node in configured_heard(scene) if not leads or not scene.silent(node)}
-    return {
-        "mode": config.mode,
-        "votes": sum(votes for _, votes in config.votes),
-        "present": quorum.votes_of(config, heard),
-        "needed": config.needed,
-        "has_quorum": quorum.has_quorum(config, heard),
-    }
+def _in_full(scene: Scene, only: str | None) -> tuple[Data, ...]:
+    if only is None:
+        return tuple(groups_data(scene))
+    row = scene.book.vms.get(VmName(only))
+    return () if row is None else (group_data(scene, row),)
 
 
-def _nodes(scene: Scene) -> tuple[Data, ...]:
-    row, taken = scene.book.view, owned_bytes(scene)
-    votes = {} if row is None else dict(row.view.votes.votes)
-    return tuple(_node(scene, node, votes, taken) for node in sorted(scene.book.nodes))
-
-
-def _node(
-    scene: Scene, name: NodeName, votes: Mapping[NodeName, int], taken: Mapping[NodeName, int]
-) -> Data:
-    row, agent = scene.book.nodes[name], scene.agents.at(name)
-    memory_bytes = node_memory_bytes(scene, name)
-    endpoint = None if agent is None else agent.hello.endpoint
-    return {
-        "name": name,
-        "state": scene.node_state(name).value,
-        "votes": votes.get(name, 0),
-        "vms": sorted(vm.name for vm in scene.book.vms.values() if vm.owner == name),
-        "draining": row.draining,
-        "paused": row.paused,
-        "connected": agent is not None and agent.welcomed,
-        "incarnation": None if agent is None else agent.incarnation,
-        "memory_bytes": memory_bytes,
-        "memory_free_bytes": memory_bytes - taken.get(name, 0),
-        "lease_s": None if agent is None else agent.lease_s,
-        "tracker": None if agent is None else agent.hello.tracker,
-        "addresses": {} if endpoint is None else dict(endpoint.addresses),
-        "routes": []
-        if agent is None
-        else [{"node": r.node, "network": r.network, "up": r.up} for r in agent.routes],
-    }
-
-
-def _networks(scene: Scene) -> tuple[Data, ...]:
-    return tuple(
-        {
-            "name": network.name,
-            "state": network_state(scene, network.name).value,
-            "role": network.role,
-            "metric": network.metric,
-            "subnet": network.subnet,
-        }
-        for network in scene.config.networks
-    )
-
-
-def _groups(scene: Scene) -> tuple[Data, ...]:
-    return tuple(_group(scene, row) for _, row in sorted(scene.book.vms.items()))
-
-
-def _group(scene: Scene, row: VmRow) -> Data:
-    parts = resources(row.name, vm_state(scene, row))
+def _glance(scene: Scene, row: VmRow) -> Data:
+    """What of a group stands in the status, and why it waits."""
     return {
         "name": row.name,
-        "state": group_state([part.state for part in parts]).value,
+        "state": GROUP_STATES[vm_state(scene, row)].value,
         "owner": row.owner,
         "epoch": row.epoch,
-        "resources": [part.data() for part in parts],
+        "reason": reason(row, scene.book.group(row.name)),
     }
 
 
@@ -188,19 +179,6 @@ def _attempt(scene: Scene, row: AttemptRow, under_way: Conducted | None) -> Data
         "pages_total": under_way.pages_total,
         "since_s": max(0.0, scene.now - under_way.began_at),
     }
-
-
-def _available(scene: Scene) -> tuple[Data, ...]:
-    return tuple(
-        {
-            "name": agent.node,
-            "memory_bytes": agent.hello.memory_bytes,
-            "tracker": agent.hello.tracker,
-            "addresses": dict(agent.hello.endpoint.addresses),
-        }
-        for agent in scene.agents
-        if not agent.welcomed and agent.hello.cluster is None
-    )
 
 
 def _view(scene: Scene) -> Data | None:

@@ -1,12 +1,30 @@
 """Values of the protocol as the plain data that rows keep, and back."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from protocol.messages import RoundRecord
-from protocol.names import Endpoint, Fill, Member, View, ViewNumber, VmSpec, VoteConfig, Workload
+from protocol.names import (
+    Endpoint,
+    Fill,
+    Member,
+    QuorumMode,
+    View,
+    ViewNumber,
+    VmSpec,
+    VoteConfig,
+    Witness,
+    WitnessKind,
+    Workload,
+)
 
 Data = Mapping[str, Any]
+
+
+def known(kind: type, data: Data) -> dict[str, Any]:
+    """What `data` says of the fields of the dataclass `kind`; what it leaves out has defaults."""
+    return {field.name: data[field.name] for field in fields(kind) if field.name in data}
 
 
 def round_data(record: RoundRecord) -> dict[str, Any]:
@@ -24,21 +42,39 @@ def view_data(view: View) -> dict[str, Any]:
     return {
         "number": view.number,
         "members": [_member_data(member) for member in view.members],
-        "votes": {
-            "index": view.votes.index,
-            "votes": [list(pair) for pair in view.votes.votes],
-            "mode": view.votes.mode,
-        },
+        "votes": votes_data(view.votes),
     }
 
 
 def read_view(data: Data) -> View:
-    votes = data["votes"]
-    pairs = tuple((node, count) for node, count in votes["votes"])
     return View(
         ViewNumber(data["number"]),
         tuple(_read_member(member) for member in data["members"]),
-        VoteConfig(votes["index"], pairs, votes["mode"]),
+        read_votes(data["votes"]),
+    )
+
+
+def votes_data(votes: VoteConfig) -> dict[str, Any]:
+    witness = votes.witness
+    return {
+        "index": votes.index,
+        "votes": [list(pair) for pair in votes.votes],
+        "mode": votes.mode.value,
+        "witness": witness and [witness.name, witness.kind.value, witness.path],
+        "witness_votes": votes.witness_votes,
+        "forced": votes.forced,
+    }
+
+
+def read_votes(data: Data) -> VoteConfig:
+    witness = data.get("witness")
+    return VoteConfig(
+        data["index"],
+        tuple((node, count) for node, count in data["votes"]),
+        QuorumMode(data["mode"]),
+        witness and Witness(witness[0], WitnessKind(witness[1]), witness[2]),
+        data.get("witness_votes", 0),
+        data.get("forced", False),
     )
 
 

@@ -6,7 +6,18 @@ The API translates HTTP to these and back.
 from dataclasses import dataclass, field
 from typing import Any
 
-from protocol.names import AttemptId, NodeName, Timing, Verify, VmName, VmSpec
+from protocol.names import (
+    AttemptId,
+    NetworkName,
+    NodeName,
+    Personality,
+    QuorumMode,
+    Timing,
+    Verify,
+    VmName,
+    VmSpec,
+    Witness,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +27,11 @@ class FormCluster:
     name: str
     nodes: tuple[NodeName, ...]
     timing: Timing = field(default_factory=Timing)
+    mode: QuorumMode | None = None
+    """None: the mode that fits the number of nodes and the witness, as the field chooses it."""
+
+    witness: Witness | None = None
+    personality: Personality = Personality.R2008
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +96,121 @@ class ResumeNode:
     node: NodeName
 
 
+@dataclass(frozen=True, slots=True)
+class SetProperty:
+    """A common property of the cluster, by its name in the field: `(Get-Cluster).X = value`."""
+
+    name: str
+    value: int | str
+
+
+@dataclass(frozen=True, slots=True)
+class SetProperties:
+    """Several of them at once: all are set, or none."""
+
+    settings: tuple[tuple[str, int | str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuorum:
+    """Change mode and witness while the cluster runs (Set-ClusterQuorum)."""
+
+    mode: QuorumMode
+    witness: Witness | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetWeight:
+    """NodeWeight: 0 takes the node's vote away, 1 gives it back."""
+
+    node: NodeName
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForceQuorum:
+    """Run without a quorum on `nodes` (Start-ClusterNode -FixQuorum).
+
+    `oath`: the operator swears that no other node of the cluster runs anything.
+    """
+
+    nodes: tuple[NodeName, ...]
+    oath: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EvictNode:
+    """Remove a node and its vote for good (Remove-ClusterNode)."""
+
+    node: NodeName
+
+
+@dataclass(frozen=True, slots=True)
+class StopNode:
+    """Stop the cluster service of a node (Stop-ClusterNode): its groups move, then it is Down."""
+
+    node: NodeName
+
+
+@dataclass(frozen=True, slots=True)
+class StartNode:
+    """Start it again (Start-ClusterNode): it joins when it can."""
+
+    node: NodeName
+
+
+@dataclass(frozen=True, slots=True)
+class SetNetwork:
+    """Change what is not None. A metric makes AutoMetric false; `auto_metric` takes it back."""
+
+    network: NetworkName
+    role: int | None = None
+    metric: int | None = None
+    auto_metric: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetMigrationNetworks:
+    """For all VMs: which networks live migration tries, in which order, and which it must not use.
+
+    An empty order leaves it to the default rule.
+    """
+
+    order: tuple[NetworkName, ...]
+    exclude: tuple[NetworkName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetGroup:
+    """Settings of a group by their names in the field, such as ("FailoverThreshold", 2)."""
+
+    group: VmName
+    settings: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetResource:
+    """Settings of one resource by their names in the field, such as ("RestartAction", 1)."""
+
+    resource: str
+    settings: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MoveGroup:
+    """Take the group offline here and online there (Move-ClusterGroup); None: the best node."""
+
+    group: VmName
+    node: NodeName | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailResource:
+    """Let one resource fail once, so that its policy applies (Test-ClusterResourceFailure)."""
+
+    resource: str
+
+
 Request = (
     FormCluster
     | JoinNode
@@ -91,6 +222,20 @@ Request = (
     | CancelAttempt
     | PauseNode
     | ResumeNode
+    | SetProperty
+    | SetProperties
+    | SetQuorum
+    | SetWeight
+    | ForceQuorum
+    | EvictNode
+    | StopNode
+    | StartNode
+    | SetNetwork
+    | SetMigrationNetworks
+    | SetGroup
+    | SetResource
+    | MoveGroup
+    | FailResource
 )
 
 

@@ -1,9 +1,9 @@
 """The rows of the store as values, and the plain data that they are kept as."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from coordinator.plain import Data, read_spec, read_view, round_data, spec_data, view_data
+from coordinator.plain import Data, known, read_spec, read_view, round_data, spec_data, view_data
 from protocol.messages import RoundRecord
 from protocol.names import (
     AttemptId,
@@ -14,6 +14,7 @@ from protocol.names import (
     NetworkName,
     NodeName,
     Outcome,
+    Personality,
     Term,
     Timing,
     Verify,
@@ -39,6 +40,10 @@ def deleted_key(vm: VmName) -> str:
     return f"deleted/{vm}"
 
 
+def evicted_key(node: NodeName) -> str:
+    return f"evicted/{node}"
+
+
 def attempt_key(attempt: AttemptId) -> str:
     return f"attempt/{attempt:09d}"
 
@@ -49,25 +54,39 @@ def event_key(index: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClusterRow:
+    """`properties` are those that were set, by their names in the field; others have defaults.
+
+    `longest_s`: the longest that promises could last by any clocks that this cluster had. A node
+    that was not connected since may still live by those.
+    """
+
     id: ClusterId
     name: str
     timing: Timing
+    personality: Personality = Personality.R2008
+    properties: tuple[tuple[str, int | str], ...] = ()
+    longest_s: float = 0.0
 
     def data(self) -> dict[str, Any]:
-        timing = self.timing
         return {
             "id": self.id,
             "name": self.name,
-            "timing": {
-                "delay_s": timing.delay_s,
-                "threshold": timing.threshold,
-                "drift_rate": timing.drift_rate,
-            },
+            "timing": asdict(self.timing),
+            "personality": self.personality.value,
+            "properties": dict(self.properties),
+            "longest_s": self.longest_s,
         }
 
     @staticmethod
     def read(data: Data) -> "ClusterRow":
-        return ClusterRow(ClusterId(data["id"]), data["name"], Timing(**data["timing"]))
+        return ClusterRow(
+            ClusterId(data["id"]),
+            data["name"],
+            Timing(**data["timing"]),
+            Personality(data.get("personality", Personality.R2008.value)),
+            tuple(sorted(data.get("properties", {}).items())),
+            data.get("longest_s", 0.0),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +111,10 @@ class ViewRow:
     changed: bool = False
     dropped: tuple[Dropped, ...] = ()
     left: tuple[Incarnation, ...] = ()
+    cold_at: float | None = None
+    """When the cluster last started cold: a view came to hold by lives alone of which none had been
+    in the one before.
+    """
 
     @property
     def holds(self) -> bool:
@@ -106,6 +129,7 @@ class ViewRow:
             "changed": self.changed,
             "dropped": [[d.node, d.incarnation, d.reason] for d in self.dropped],
             "left": list(self.left),
+            "cold_at": self.cold_at,
         }
 
     @staticmethod
@@ -118,33 +142,33 @@ class ViewRow:
             data["changed"],
             tuple(Dropped(*fields) for fields in data["dropped"]),
             tuple(data["left"]),
+            data.get("cold_at"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """A configured node: its vote counts, up or down."""
+    """A configured node: its vote counts, up or down.
+
+    `id` is given when it joins and kept until it is evicted; `weight` is its NodeWeight, 0 or 1;
+    `stopped`: an operator has stopped its cluster service, so it is Down until it is started.
+    """
 
     name: NodeName
     memory_bytes: int
     paused: bool = False
     draining: bool = False
     joined_at: float = 0.0
+    id: int = 0
+    weight: int = 1
+    stopped: bool = False
 
     def data(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "memory_bytes": self.memory_bytes,
-            "paused": self.paused,
-            "draining": self.draining,
-            "joined_at": self.joined_at,
-        }
+        return asdict(self)
 
     @staticmethod
     def read(data: Data) -> "NodeRow":
-        return NodeRow(
-            data["name"], data["memory_bytes"], data["paused"], data["draining"], data["joined_at"]
-        )
+        return NodeRow(**known(NodeRow, data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +190,6 @@ class VmRow:
     attempt: AttemptId | None = None
     failed: str = ""
     waiting: str = ""
-    restarts: int = 0
-    restarted_at: float = 0.0
 
     def data(self) -> dict[str, Any]:
         return {
@@ -181,8 +203,6 @@ class VmRow:
             "attempt": self.attempt,
             "failed": self.failed,
             "waiting": self.waiting,
-            "restarts": self.restarts,
-            "restarted_at": self.restarted_at,
         }
 
     @staticmethod
@@ -198,8 +218,6 @@ class VmRow:
             attempt=data["attempt"],
             failed=data["failed"],
             waiting=data["waiting"],
-            restarts=data["restarts"],
-            restarted_at=data["restarted_at"],
         )
 
 
@@ -216,6 +234,21 @@ class DeletedRow:
     @staticmethod
     def read(data: Data) -> "DeletedRow":
         return DeletedRow(data["name"], data["epoch"])
+
+
+@dataclass(frozen=True, slots=True)
+class EvictedRow:
+    """A node that was evicted, `at` this wall-clock time; it goes when the node joins again."""
+
+    node: NodeName
+    at: float
+
+    def data(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def read(data: Data) -> "EvictedRow":
+        return EvictedRow(data["node"], data["at"])
 
 
 @dataclass(frozen=True, slots=True)

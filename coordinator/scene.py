@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from coordinator.book import Book
 from coordinator.config import CoordinatorConfig
 from coordinator.membership import Agents
+from coordinator.regroup import Regroup
+from coordinator.returns import Returns
 from protocol.names import Incarnation, NodeName, NodeState, Term, View, ViewNumber
 
 
@@ -23,6 +25,12 @@ class Scene:
 
     highest_view: ViewNumber = ViewNumber(0)
     """The newest view that anybody has told of; the next one has a higher number."""
+
+    highest_index: int = 0
+    """The newest vote configuration that anybody has told of."""
+
+    regroup: Regroup = field(default_factory=Regroup)
+    returns: Returns = field(default_factory=Returns)
 
     @property
     def wall(self) -> float:
@@ -70,15 +78,19 @@ class Scene:
         return False
 
     def node_state(self, node: NodeName) -> NodeState:
-        """What the cluster makes of a configured node."""
+        """What the cluster makes of a configured node. One that is being stopped accepts no groups
+        until it is out, like one that is paused; one that was just taken in accepts none until all
+        others were seen to hear it.
+        """
+        row = self.book.nodes.get(node)
         agent = self.agents.at(node)
         incarnation = None if self.held is None else self.held.incarnation_of(node)
         if incarnation is not None and (
             self.agents.living(node, incarnation) is not None or self.heard_by_others(node)
         ):
-            row = self.book.nodes.get(node)
-            paused = row is not None and row.paused
-            return NodeState.PAUSED if paused else NodeState.UP
-        if agent is not None and agent.welcomed:
+            if row is not None and (row.paused or row.stopped):
+                return NodeState.PAUSED
+            return NodeState.UP if self.regroup.is_proven(incarnation) else NodeState.JOINING
+        if agent is not None and agent.welcomed and not (row is not None and row.stopped):
             return NodeState.JOINING
         return NodeState.DOWN

@@ -24,6 +24,11 @@ Value = Mapping[str, Any]
 TERM_KEY = "term"
 """The row that says who leads. Only `take_term` writes it."""
 
+SECRET_KEY = "secret"
+"""The row of what all leaders of one cluster share, so that each knows the other's tokens."""
+
+SECRET_BYTES = 32
+
 KEY_BYTES_MAX = 512
 ROWS_MAX = 120
 """Rows compared, and rows written, by one transaction; etcd refuses more than 128 of each."""
@@ -98,6 +103,8 @@ class Txn:
                 raise ValueError("a transaction names each row at most once")
             for key in keys:
                 check_key(key)
+        if SECRET_KEY in written:
+            raise ValueError("the secret is drawn once and never changed")
         if TERM_KEY in written:
             raise ValueError("the term is changed by take_term only")
 

@@ -1,42 +1,60 @@
 """Membership: who belongs into the next view, and the transactions that write views."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from coordinator import chronicle, quorum
-from coordinator.events import RequestId
+from coordinator import arbitration, chronicle, links, quorum
+from coordinator.arbitration import vote_configs
+from coordinator.membership import Agent
+from coordinator.networks import as_member, is_reachable
 from coordinator.pen import Draft
-from coordinator.requests import Declined, FormCluster
-from coordinator.rows import CLUSTER, VIEW, ClusterRow, Dropped, NodeRow, ViewRow, node_key
+from coordinator.rows import VIEW, Dropped, ViewRow
 from coordinator.scene import Scene
+from coordinator.stopping import OPERATOR_STOPPED, why_leaving
+from coordinator.votes import next_index
 from protocol.names import Incarnation, Member, NodeName, View, ViewNumber, VoteConfig
 
+LINKS_BROKEN = "its links to members that stay are broken"
+OPERATOR_EVICTED = "an operator has evicted it"
 LEFT_MAX = 512
 """How many incarnations that left are remembered; each restart of an agent makes one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """How the next view differs from the newest one."""
+    """How the next view differs from the newest one. `sent_away` are those of the dropped who are
+    alive and may not come back at once.
+    """
 
     members: tuple[Member, ...]
     dropped: tuple[Dropped, ...]
+    sent_away: tuple[Dropped, ...] = ()
 
 
 def wanted(scene: Scene) -> Changes | None:
     """The next view's members, or None while nothing is to change or nobody could decide it.
 
     A view that is still to hold is only replaced to drop somebody; who wants in waits for it. Where
-    too few would be left, those who are here but without a lease are kept in.
+    too few would be left, those who are here but without a lease are kept in, and then those whose
+    links are broken.
     """
     row = scene.book.view
-    if row is None or scene.now < scene.calm_until:
+    if row is None:
         return None
-    gone = _dropped(row, lambda member: why_gone(scene, member))
+    over = _dropped(row, lambda member: why_gone(scene, member) or why_leaving(scene, member))
+    links.note_lives(scene, {out.node for out in over})
+    if scene.now < scene.calm_until:
+        return None
+    cut = links.regrouped(scene, {out.node for out in over})
+    apart = _dropped(row, lambda member: LINKS_BROKEN if member.node in cut else "")
     helpless = _dropped(row, lambda member: why_helpless(scene, member))
-    known = {out.node for out in gone}
-    all_out = (*gone, *(out for out in helpless if out.node not in known))
-    return _without(scene, row, all_out) or _without(scene, row, gone)
+    known = {out.node for out in (*over, *apart)}
+    away = (*apart, *(out for out in helpless if out.node not in known))
+    return (
+        _without(scene, row, over, away)
+        or _without(scene, row, over, apart)
+        or _without(scene, row, over, ())
+    )
 
 
 def _dropped(row: ViewRow, why: Callable[[Member], str]) -> tuple[Dropped, ...]:
@@ -44,27 +62,44 @@ def _dropped(row: ViewRow, why: Callable[[Member], str]) -> tuple[Dropped, ...]:
     return tuple(Dropped(m.node, m.incarnation, reason) for m, reason in reasons if reason)
 
 
-def _without(scene: Scene, row: ViewRow, dropped: tuple[Dropped, ...]) -> Changes | None:
-    """The newest view without `dropped` and with all who may join, if that has the votes."""
+def _without(
+    scene: Scene, row: ViewRow, over: tuple[Dropped, ...], away: tuple[Dropped, ...]
+) -> Changes | None:
+    """The newest view without these and with all who may join, if that has the votes.
+
+    Who was sent away lately waits outside, but where the others are too few without it.
+    """
+    dropped = (*over, *away)
     out = {drop.node for drop in dropped}
     members = {member.node: member for member in row.view.members if member.node not in out}
-    joined = [
-        agent.as_member()
-        for agent in scene.agents
-        if agent.welcomed
+    joining = [agent for agent in scene.agents if _may_join(scene, row, agent, members, dropped)]
+    welcome = [agent for agent in joining if scene.returns.may_return(agent.node, scene.now)]
+    for joined in (welcome, joining):
+        nodes = {**members, **{agent.node: as_member(scene, agent) for agent in joined}}
+        if arbitration.have_quorum(scene, set(nodes)):
+            if not dropped and (not joined or not row.holds):
+                return None
+            return Changes(tuple(nodes[node] for node in sorted(nodes)), dropped, away)
+    return None
+
+
+def _may_join(
+    scene: Scene,
+    row: ViewRow,
+    agent: Agent,
+    members: Mapping[NodeName, Member],
+    dropped: tuple[Dropped, ...],
+) -> bool:
+    return (
+        agent.welcomed
         and agent.node not in members
         and agent.node in scene.book.nodes
+        and not scene.book.nodes[agent.node].stopped
         and agent.incarnation not in row.left
         and not scene.silent(agent.node)
         and agent.incarnation not in {drop.incarnation for drop in dropped}
-    ]
-    if not dropped and (not joined or not row.holds):
-        return None
-    members.update({member.node: member for member in joined})
-    configs = [row.view.votes] + ([] if row.held is None else [row.held.votes])
-    if not all(quorum.has_quorum(config, set(members)) for config in configs):
-        return None
-    return Changes(tuple(members[node] for node in sorted(members)), dropped)
+        and is_reachable(scene, agent)
+    )
 
 
 def why_gone(scene: Scene, member: Member) -> str:
@@ -124,15 +159,35 @@ def acked_by(scene: Scene, view: View) -> set[NodeName]:
     }
 
 
+def witness_acked(scene: Scene, view: View, config: VoteConfig) -> bool:
+    """The witness of `config` remembers `view`, and who holds it lives by it.
+
+    Who acknowledges with a witness speaks of the view's own. A configuration with another one gets
+    nothing of that.
+    """
+    return config.witness == view.votes.witness and any(
+        agent.acked_with_witness == view.number
+        for member in view.members
+        if (agent := scene.agents.living(member.node, member.incarnation)) is not None
+    )
+
+
 def comes_to_hold(scene: Scene) -> bool:
-    """Quorums of the old and of the new vote configuration live by the newest view."""
+    """Quorums of the old and of the new vote configuration live by the newest view.
+
+    A forced view needs nobody's but its own; it holds when all promises that others may have had
+    from before have run out.
+    """
     row = scene.book.view
     if row is None or row.holds:
         return False
-    acked = acked_by(scene, row.view)
-    if row.held is not None and not quorum.has_quorum(row.held.votes, acked):
+    if row.view.votes.forced and scene.now < scene.calm_until:
         return False
-    return quorum.has_quorum(row.view.votes, acked)
+    acked = acked_by(scene, row.view)
+    return all(
+        quorum.has_quorum(config, acked, witness_acked(scene, row.view, config))
+        for config in vote_configs(scene)
+    )
 
 
 def next_number(scene: Scene) -> ViewNumber:
@@ -142,7 +197,7 @@ def next_number(scene: Scene) -> ViewNumber:
     return ViewNumber(max(known, scene.highest_view) + 1)
 
 
-def _left(row: ViewRow, members: Iterable[Member]) -> tuple[Incarnation, ...]:
+def left_by(row: ViewRow, members: Iterable[Member]) -> tuple[Incarnation, ...]:
     """All who were in a held view and are not among `members`, the newest last."""
     staying = {member.incarnation for member in members}
     before = () if row.held is None else row.held.members
@@ -158,6 +213,9 @@ class ProposeNext:
         row, changes = scene.book.view, wanted(scene)
         if row is None or changes is None:
             return None
+        for out in changes.sent_away:
+            lease_s = scene.book.timing.support_s
+            scene.returns.sent_away(out.node, out.incarnation, lease_s, scene.now)
         pending = () if row.holds else row.dropped
         number = next_number(scene)
         written = ViewRow(
@@ -166,21 +224,35 @@ class ProposeNext:
             scene.term,
             row.changed and not row.holds,
             (*pending, *changes.dropped),
-            _left(row, changes.members),
+            left_by(row, changes.members),
         )
         return Draft(puts=((VIEW, written.data()),))
 
 
 @dataclass(frozen=True, slots=True)
 class ProposeAgain:
-    """Write the same members under a number above one that the store has never heard of."""
+    """Write the same members under numbers above those that the store has never heard of."""
 
     def draft(self, scene: Scene) -> Draft | None:
         row = scene.book.view
-        if row is None or row.view.number >= scene.highest_view:
+        if row is None:
             return None
-        view = replace(row.view, number=next_number(scene))
-        return Draft(puts=((VIEW, replace(row, view=view, term=scene.term).data()),))
+        votes = row.view.votes
+        outnumbered = scene.highest_index > votes.index
+        if row.view.number >= scene.highest_view and not outnumbered:
+            return None
+        if outnumbered:
+            votes = replace(votes, index=next_index(scene))
+        view = replace(row.view, number=next_number(scene), votes=votes)
+        changed = outnumbered or (row.changed and not row.holds)
+        again = replace(row, view=view, term=scene.term, changed=changed)
+        return Draft(puts=((VIEW, again.data()),))
+
+
+def _gone_note(out: Dropped, number: ViewNumber) -> chronicle.Note:
+    if out.reason in (OPERATOR_STOPPED, OPERATOR_EVICTED):
+        return chronicle.node_left(out.node, out.incarnation, number, out.reason)
+    return chronicle.node_removed(out.node, out.incarnation, number, out.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,115 +266,16 @@ class MarkHeld:
         if row is None or row.view.number != self.number or not comes_to_hold(scene):
             return None
         before = set() if row.held is None else {m.incarnation for m in row.held.members}
-        notes = [
-            chronicle.node_removed(out.node, out.incarnation, self.number, out.reason)
-            for out in row.dropped
-            if out.incarnation in before
-        ]
+        notes = [_gone_note(out, self.number) for out in row.dropped if out.incarnation in before]
         notes += [
             chronicle.node_joined(member.node, member.incarnation, self.number)
             for member in row.view.members
             if member.incarnation not in before
         ]
         written = replace(row, held=row.view, dropped=())
+        living = acked_by(scene, row.view)
+        if before and not any(
+            member.incarnation in before for member in row.view.members if member.node in living
+        ):
+            written = replace(written, cold_at=scene.wall)
         return Draft(puts=((VIEW, written.data()),), notes=tuple(notes))
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """New-Cluster: the cluster, its nodes and its first view, or nothing of it."""
-
-    request: RequestId
-    body: FormCluster
-
-    def draft(self, scene: Scene) -> Draft | Declined:
-        if refusal := self._refusal(scene):
-            return refusal
-        body, names = self.body, tuple(sorted(self.body.nodes))
-        cluster = ClusterRow(scene.config.cluster_id(body.name, scene.term), body.name, body.timing)
-        agents = [agent for agent in scene.agents if agent.node in names]
-        votes = VoteConfig(1, tuple((node, 1) for node in names))
-        members = tuple(agent.as_member() for agent in agents)
-        view = ViewRow(View(next_number(scene), members, votes), None, scene.term)
-        nodes = (
-            NodeRow(agent.node, agent.hello.memory_bytes, joined_at=scene.wall) for agent in agents
-        )
-        puts = [(CLUSTER, cluster.data()), (VIEW, view.data())]
-        puts += [(node_key(node.name), node.data()) for node in nodes]
-        return Draft(puts=tuple(puts), notes=(chronicle.cluster_formed(body.name, names),))
-
-    def _refusal(self, scene: Scene) -> Declined | None:
-        known = scene.book.cluster
-        if known is not None:
-            sentence = f"This coordinator leads the cluster {known.name} already: join nodes to it."
-            return Declined(409, "cluster-exists", sentence)
-        names = self.body.nodes
-        if not self.body.name or not names or len(set(names)) != len(names):
-            sentence = "A cluster needs a name and at least one node, each named once."
-            return Declined(422, "bad-cluster", sentence)
-        timing = self.body.timing
-        if timing.delay_s <= 0 or timing.threshold < 1 or not 0 <= timing.drift_rate < 0.5:
-            sentence = (
-                "The timing is off: the delay must be above 0, the threshold at least 1"
-                " and the drift rate 0 to 0.5."
-            )
-            return Declined(422, "bad-timing", sentence)
-        for name in names:
-            if refusal := check_available(scene, name):
-                return refusal
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """Add-ClusterNode: the node's row, and a view with it and its vote."""
-
-    request: RequestId
-    node: NodeName
-
-    def draft(self, scene: Scene) -> Draft | Declined:
-        row = scene.book.view
-        if row is None:
-            sentence = "There is no cluster to join: form one first."
-            return Declined(409, "no-cluster", sentence)
-        if self.node in scene.book.nodes:
-            sentence = f"Node {self.node} belongs to this cluster already: join another one."
-            return Declined(409, "node-exists", sentence)
-        if refusal := check_available(scene, self.node):
-            return refusal
-        if not row.holds or scene.now < scene.calm_until:
-            sentence = "The membership is changing just now: ask again in some seconds."
-            return Declined(409, "view-pending", sentence)
-        agent = scene.agents.at(self.node)
-        assert agent is not None
-        pairs = dict(row.view.votes.votes) | {self.node: 1}
-        votes = VoteConfig(row.view.votes.index + 1, tuple(sorted(pairs.items())))
-        members = tuple(sorted((*row.view.members, agent.as_member()), key=lambda m: m.node))
-        view = ViewRow(
-            View(next_number(scene), members, votes),
-            row.held,
-            scene.term,
-            changed=True,
-            left=row.left,
-        )
-        node = NodeRow(self.node, agent.hello.memory_bytes, joined_at=scene.wall)
-        return Draft(
-            relies=(CLUSTER,),
-            puts=((VIEW, view.data()), (node_key(self.node), node.data())),
-            notes=(chronicle.node_configured(self.node),),
-        )
-
-
-def check_available(scene: Scene, node: NodeName) -> Declined | None:
-    """Why `node` cannot be taken into a cluster now."""
-    agent = scene.agents.at(node)
-    if agent is None:
-        sentence = f"Node {node} is not connected: start its agent, or check its name."
-        return Declined(409, "node-unreachable", sentence)
-    if agent.hello.cluster is not None:
-        sentence = (
-            f"Node {node} belongs to cluster {agent.hello.cluster}: "
-            "start its agent with an empty state folder first."
-        )
-        return Declined(409, "node-taken", sentence)
-    return None

@@ -6,16 +6,22 @@ from coordinator.conduct import Conductor
 from coordinator.desk import Desk
 from coordinator.draining import Draining
 from coordinator.events import RequestId
+from coordinator.evicting import Evict
+from coordinator.forcing import Force
+from coordinator.forming import Form, Join
+from coordinator.group_orders import FailOnPurpose, Relocate, resource_named
 from coordinator.membership import Agent
-from coordinator.ownership import FailOver, Give, RaiseEpoch, TakeStopped
+from coordinator.ownership import FailOver, Give, RaiseEpoch
 from coordinator.pauses import EndDrain, Pause, Resume
 from coordinator.pen import Draft, Plan
+from coordinator.properties import Configure
 from coordinator.requests import Accepted, Declined, Unknown
-from coordinator.rows import CLUSTER
+from coordinator.rows import CLUSTER, VIEW
+from coordinator.stops import TakeStopped
 from coordinator.tending import Tending
-from coordinator.views import Form, Join, MarkHeld, ProposeAgain, ProposeNext
+from coordinator.views import MarkHeld
 from coordinator.wishes import Create, Remove, TurnOff, TurnOn
-from protocol.messages import ProposeView, Welcome
+from protocol.messages import Evicted, ProposeView, Welcome
 from protocol.names import AttemptId, Decision, NodeName, VmName
 
 
@@ -34,13 +40,21 @@ class Aftermath:
 
     def written(self, plan: Plan, draft: Draft) -> None:
         request = asking.asker_of(plan)
+        if draft.answer is not None and not isinstance(plan, Open):
+            self._desk.answer(request, draft.answer)
+        elif hasattr(plan, "answer"):
+            self._answer_with(request, plan.answer(self._desk.scene), plan)
         match plan:
             case Form() | Join():
                 self._membership_asked(plan)
-            case ProposeNext() | ProposeAgain():
-                self._propose_to_all()
+            case Force():
+                self._forced()
             case MarkHeld():
                 self._view_holds()
+            case Configure() if plan.sets_clocks:
+                self._clocks_set(plan.sets_pace)
+            case Evict(_, node):
+                self._evicted(node)
             case Create(body=body):
                 self._desk.answer(request, Accepted({"vm": body.vm, **self._owner_of(body.vm)}))
                 self._tending.named(body.vm)
@@ -53,6 +67,11 @@ class Aftermath:
                 self._tending.named(vm)
             case FailOver(vm) | TakeStopped(vm):
                 self._released(vm)
+            case Relocate(_, vm):
+                self._tending.named(vm)
+            case FailOnPurpose(_, resource):
+                if (named := resource_named(self._desk.scene, resource)) is not None:
+                    self._tending.fail(named[0].name, named[1], "an operator made it fail")
             case Open():
                 self._attempt_asked(plan, draft)
             case Commit(attempt) | Abort(attempt):
@@ -65,7 +84,16 @@ class Aftermath:
                 self._desk.answer(request, Accepted({"node": node}))
                 self._draining.tick()
             case EndDrain() | _:
-                pass
+                if any(key == VIEW for key, _ in draft.puts):
+                    self._propose_to_all()
+
+    def _answer_with(self, request: RequestId | None, body: dict[str, object], plan: Plan) -> None:
+        row = self._desk.scene.book.view
+        pending = row is not None and not row.holds
+        if request is not None and pending and getattr(plan, "answered_when_held", False):
+            self._until_held.append((request, body))
+        else:
+            self._desk.answer(request, Accepted(dict(body)))
 
     def dropped(self, plan: Plan, why: Declined | None) -> None:
         """Nothing was written: a refusal is told to who asked; what decides an attempt goes on."""
@@ -106,6 +134,41 @@ class Aftermath:
                 self._desk.send(agent, welcome)
         self._propose_to_all()
 
+    def _evicted(self, node: NodeName) -> None:
+        """One that cannot be told now is told when it says Hello again."""
+        scene, agent = self._desk.scene, self._desk.scene.agents.at(node)
+        if agent is not None and agent.welcomed:
+            evicted = Evicted(self._desk.cluster, scene.term, agent.incarnation)
+            self._desk.send(agent, evicted)
+            self._desk.hang_up(agent.link, f"node {node} was evicted")
+        self._propose_to_all()
+
+    def _clocks_set(self, new_pace: bool) -> None:
+        """All agents are told the clocks that count now.
+
+        Until the last has taken a new pace some beat at the old one, and those who count by the new
+        one may take them for dead; so for as long no view is proposed, and a quorum has to answer
+        only from now on.
+        """
+        scene = self._desk.scene
+        cluster = scene.book.cluster
+        assert cluster is not None
+        timing = cluster.timing
+        if new_pace:
+            scene.led_at = scene.now
+            scene.calm_until = max(scene.calm_until, scene.now + scene.book.calm_s)
+        for agent in scene.agents:
+            if agent.welcomed:
+                welcome = Welcome(cluster.id, scene.term, agent.incarnation, timing)
+                self._desk.send(agent, welcome)
+
+    def _forced(self) -> None:
+        """Promises to those who are out now may last as long; who is in has to answer from now."""
+        scene = self._desk.scene
+        scene.led_at = scene.now
+        scene.calm_until = scene.now + scene.book.calm_s
+        self._propose_to_all()
+
     def propose_to(self, agent: Agent) -> None:
         """Show it the newest view if it is a member, or has been one and is out."""
         row = self._desk.scene.book.view
@@ -135,7 +198,7 @@ class Aftermath:
         row = scene.book.view
         assert row is not None
         if row.changed:
-            scene.calm_until = scene.now + scene.book.timing.outlast_s
+            scene.calm_until = max(scene.calm_until, scene.now + scene.book.calm_s)
         for request, body in self._until_held:
             self._desk.answer(request, Accepted(dict(body)))
         self._until_held.clear()

@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
 from coordinator.io import api_models as models
+from coordinator.io.api_mistakes import sentence_of
 from coordinator.io.docs_page import docs_page
 from coordinator.io.feed import SUBSCRIBERS_MAX, Feed
 from coordinator.io.openapi import document
@@ -128,7 +129,7 @@ def _checked(model: type[BaseModel], given: bytes | dict[str, str]) -> Any:
             return model.model_validate_json(given)
         return model.model_validate(given)
     except ValidationError as exc:
-        sentence = models.sentence_of(exc, model)
+        sentence = sentence_of(exc, model)
         raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-request", sentence) from None
 
 

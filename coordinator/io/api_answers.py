@@ -4,7 +4,25 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from protocol.names import GroupState, NodeState, Outcome, ResourceState, Verify
+from protocol.names import (
+    GroupState,
+    NodeState,
+    Outcome,
+    Personality,
+    ResourceState,
+    Verify,
+    WitnessKind,
+)
+
+
+class WitnessInStatus(BaseModel):
+    name: str
+    kind: WitnessKind
+    state: str = Field(
+        description="Held, Free, Contending, Other, Unreachable, Newer or Unknown: as the nodes"
+        " that are heard find it"
+    )
+    holder: str | None = Field(description="the node that carries its vote")
 
 
 class Quorum(BaseModel):
@@ -13,6 +31,44 @@ class Quorum(BaseModel):
     present: int
     needed: int
     has_quorum: bool
+    forced: bool = Field(description="an operator has sworn that no other node runs")
+    may_fail: int = Field(description="how many votes may be lost yet")
+    witness: WitnessInStatus | None
+
+
+class WitnessInFull(WitnessInStatus):
+    path: str
+    votes: int
+    counted: bool
+
+
+class Voter(BaseModel):
+    name: str
+    votes: int
+    weight: int
+    state: NodeState
+    counted: bool = Field(description="its votes are part of `present`")
+    witness: str | None = Field(description="how this node finds the witness")
+
+
+class QuorumInFull(Quorum):
+    witness: WitnessInFull | None
+    outlook: str = Field(description="what may fail yet, in a sentence")
+    personality: Personality | None
+    index: int = Field(description="of the vote configuration; each change adds one")
+    pending: bool = Field(description="a changed configuration is still to hold")
+    nodes: list[Voter]
+
+
+class Property(BaseModel):
+    name: str
+    value: int | str
+    default: int | str | None = None
+    least: int | None = Field(None, description="null where there is no range")
+    most: int | None = None
+    unit: str = ""
+    writable: bool = True
+    meaning: str = ""
 
 
 class NodeInStatus(BaseModel):
@@ -29,6 +85,9 @@ class Route(BaseModel):
 
 
 class Node(NodeInStatus):
+    id: int
+    weight: int = Field(description="NodeWeight: 0 or 1")
+    stopped: bool = Field(description="an operator has stopped its cluster service")
     draining: bool
     paused: bool
     connected: bool
@@ -41,12 +100,33 @@ class Node(NodeInStatus):
     routes: list[Route]
 
 
-class Network(BaseModel):
+class NetworkInStatus(BaseModel):
     name: str
     state: str
     role: int
     metric: int
     subnet: str
+
+
+class Interface(BaseModel):
+    node: str
+    address: str
+    state: str
+
+
+class Network(NetworkInStatus):
+    auto_metric: bool
+    gateway: bool = Field(description="its subnet has a default gateway")
+    csv: bool = Field(description="it carries cluster and CSV traffic now")
+    interfaces: list[Interface]
+
+
+class MigrationNetworks(BaseModel):
+    order: list[str] = Field(description="as it was set; empty leaves it to the default rule")
+    exclude: list[str]
+    effective: list[str] = Field(description="what a migration tries, the first to try first")
+    warnings: list[str] = Field(description="a sentence for each")
+    warning: str = Field(description="all of them together")
 
 
 class GroupInStatus(BaseModel):
@@ -61,10 +141,35 @@ class Resource(BaseModel):
     type: str
     state: ResourceState
     depends_on: list[str]
+    group: str
+    owner: str
+    settings: dict[str, int | str | list[str]] = Field(description="by their names in the field")
+    possible_owners: list[str]
+    restarts: int = Field(description="in the present RestartPeriod")
+    reason: str = Field(description="why it failed, or waits")
 
 
 class Group(GroupInStatus):
-    resources: list[Resource]
+    resources: list[Resource] = Field(description="in the order in which they come online")
+    settings: dict[str, int | str | list[str]] = Field(description="by their names in the field")
+    preferred_owners: list[str]
+    reason: str = Field(description="why it failed, or waits")
+    moving_to: str | None = Field(description="where it starts once it has stopped")
+    failovers: int = Field(description="in the present FailoverPeriod")
+    failover_limit: int
+    retry_at: float | None = Field(description="when a failed group is tried again")
+
+
+class Moved(Group):
+    """The group, and where it is going."""
+
+    node: str
+    how: str = Field(description="cold: it starts there anew; at rest: it was not running")
+
+
+class Waiting(BaseModel):
+    group: str
+    reason: str
 
 
 class Status(BaseModel):
@@ -75,9 +180,12 @@ class Status(BaseModel):
     term: int
     quorum: Quorum
     nodes: list[NodeInStatus]
-    networks: list[Network]
+    networks: list[NetworkInStatus]
     groups: list[GroupInStatus]
     volumes: list[Any]
+    waits: list[Waiting] = Field(description="groups that ought to run and have no place")
+    leader_api: str | None = Field(description="where the leader is asked, if it is another one")
+    followers: list[str] = Field(description="coordinators that are known to stand by")
     available: list[str] = Field(description="connected nodes that belong to no cluster")
     view: dict[str, Any] | None
 

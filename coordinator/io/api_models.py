@@ -1,6 +1,8 @@
-"""What operators may send over HTTP: what each field accepts, each mistake in one sentence."""
+"""What operators may send over HTTP: what each field accepts."""
 
-from typing import Annotated, Any
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -8,15 +10,17 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
-    ValidationError,
     WithJsonSchema,
 )
 
-from protocol.names import Fill, Verify, Workload
+from protocol.names import Fill, Personality, QuorumMode, Verify, WitnessKind, Workload
 from protocol.workload import parse_size, parse_workload
 
 NAME_CHARS_MAX = 64
 TEXT_CHARS_MAX = 100
+PATH_CHARS_MAX = 1024
+MODES = ", ".join(mode.value for mode in QuorumMode)
+KINDS = " or ".join(kind.value for kind in WitnessKind)
 NODES_MAX = 64
 PAGE_OF_EVENTS = 200
 PAGE_OF_ATTEMPTS = 100
@@ -31,6 +35,30 @@ def _workload(value: object) -> Workload:
     if not isinstance(value, str):
         raise ValueError("it is no text")
     return parse_workload(_short(value))
+
+
+def _moment(value: object) -> object:
+    """Seconds as they are; a time without a zone is UTC. A plus sign may have become a space."""
+    if not isinstance(value, str):
+        return value
+    try:
+        seconds = float(_short(value))
+    except ValueError:
+        date, zone = value[:11], value[11:].replace(" ", "+")
+        at = datetime.fromisoformat(date + zone)
+        seconds = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+    if not math.isfinite(seconds):
+        raise ValueError("it is no moment")
+    return seconds
+
+
+def _ids(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    words = _short(value).split(",")
+    if not all(word.isascii() and word.isdigit() for word in words):
+        raise ValueError("it is no number")
+    return tuple(map(int, words))
 
 
 def _short(text: str) -> str:
@@ -53,6 +81,17 @@ WorkloadText = Annotated[
     PlainValidator(_workload),
     WithJsonSchema({"type": "string", "examples": ["hotspot:rate=50MB/s,set=64MiB", "idle"]}),
 ]
+Moment = Annotated[
+    float,
+    BeforeValidator(_moment),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}]}),
+]
+MOMENT = "seconds since 1970, or a time such as 2026-03-01T12:00:00Z"
+EventIds = Annotated[
+    tuple[int, ...],
+    BeforeValidator(_ids),
+    WithJsonSchema({"type": "string", "examples": ["1135", "1069,1205"]}),
+]
 Limit = Annotated[int, Field(ge=1, le=PAGE_MAX, description=f"1 to {PAGE_MAX}")]
 Index = Annotated[int, Field(ge=0, lt=10**12, description="0, or the index of an event")]
 
@@ -69,6 +108,14 @@ class Query(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class WitnessBody(Body):
+    name: Name = Field("Witness", description="what to call it, 1 to 64 characters")
+    kind: WitnessKind = Field(description=KINDS)
+    path: Annotated[str, Field(min_length=1, max_length=PATH_CHARS_MAX)] = Field(
+        description="the folder that every node reaches by this name, such as /srv/witness"
+    )
+
+
 class FormBody(Body):
     name: Name = Field(description="the cluster's name, 1 to 64 characters")
     nodes: Annotated[list[Name], Field(min_length=1, max_length=NODES_MAX)] = Field(
@@ -79,6 +126,13 @@ class FormBody(Body):
     )
     threshold: int | None = Field(
         None, ge=1, le=120, description="missed heartbeats that make a route down, 1 to 120"
+    )
+    mode: QuorumMode | None = Field(
+        None, description=f"{MODES}; without it the one that fits the nodes and the witness"
+    )
+    witness: WitnessBody | None = Field(None, description="a witness: {name, kind, path}")
+    personality: Personality = Field(
+        Personality.R2008, description="2008r2 (static votes) or 2012r2 (dynamic quorum)"
     )
 
 
@@ -127,6 +181,16 @@ class LogQuery(Query):
         None, description="the index of an event; without it the newest events are told"
     )
     limit: Limit = PAGE_OF_EVENTS
+    since: Moment | None = Field(None, description=f"{MOMENT}; events from before are left out")
+    until: Moment | None = Field(None, description=f"{MOMENT}; events from behind are left out")
+    level: Literal["info", "warning", "error", "critical"] | None = Field(
+        None, description="info, warning, error or critical: the least grave that is told"
+    )
+    node: Name | None = Field(None, description="the name of a node")
+    id: EventIds | None = Field(
+        None, description="the id of an event, or several with commas between them"
+    )
+    group: Name | None = Field(None, description="the name of a group")
 
 
 class FeedQuery(Query):
@@ -138,34 +202,3 @@ class FeedQuery(Query):
 class AttemptsQuery(Query):
     vm: Name | None = Field(None, description="the name of a VM")
     limit: Limit = PAGE_OF_ATTEMPTS
-
-
-def sentence_of(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first mistake: which field, what is wrong with it, and what would be right."""
-    first = error.errors(include_url=False)[0]
-    where, kind = first["loc"], first["type"]
-    if kind == "json_invalid":
-        return f"The body is not JSON: {first['ctx']['error']}."
-    if not where:
-        return f"The body must be a JSON object with {_known(model)}."
-    name = str(where[0])
-    shown = name if name.isprintable() and len(name) <= NAME_CHARS_MAX else repr(name)[:80]
-    if kind == "extra_forbidden":
-        return f"There is no field {shown!r} here: there is {_known(model)}."
-    right = model.model_fields[name].description or "as the API's documentation says"
-    if kind == "missing":
-        return f"The field {name!r} is missing: it is {right}."
-    if kind == "value_error":
-        return f"The field {name!r} is wrong: {first['ctx']['error']}; it is {right}."
-    item = f", item {where[1]}," if len(where) > 1 and isinstance(where[1], int) else ""
-    return f"The field {name!r}{item} is wrong ({_lower(first['msg'])}): it is {right}."
-
-
-def _known(model: type[BaseModel]) -> str:
-    names = list(model.model_fields)
-    return "no field at all" if not names else ", ".join(names)
-
-
-def _lower(words: Any) -> str:
-    text = str(words)
-    return text[:1].lower() + text[1:]

@@ -71,6 +71,16 @@ class Onlooker(Protocol):
     def progressed(self, attempt: AttemptId) -> None: ...
 
 
+class Occupant(Protocol):
+    """Who answers operators and agents: a driver that leads, or a follower."""
+
+    def picture(self) -> Picture: ...
+
+    async def ask(self, request: Request) -> Response: ...
+
+    async def serve(self, link: Link) -> None: ...
+
+
 class Driver:
     """Joins one core with its store, its agents and its operators.
 

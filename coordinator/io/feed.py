@@ -17,10 +17,9 @@ import structlog
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
-from coordinator.book import Book
-from coordinator.io import shown
+from coordinator.io import log_query, shown
+from coordinator.io.log_query import ALL, LogFilter
 from coordinator.picture import Picture
-from coordinator.rows import COUNTER, event_key
 from coordinator.store import Store
 from protocol.errors import StoreError, StoreIndefinite
 from protocol.names import AttemptId
@@ -35,7 +34,6 @@ KEEPALIVE_S = 10.0
 SEND_TIMEOUT_S = 30.0
 """Whoever reads nothing for so long is hung up on; it comes back with the id it has seen last."""
 
-EVENTS = "event/"
 STATE = "state"
 
 
@@ -101,14 +99,19 @@ class Feed:
 
     async def newest(self) -> int:
         """The index of the newest event; 0 if there is none."""
-        book = Book()
-        book.learn_row(await self._store.get(COUNTER))
-        return book.counter.events
+        return await log_query.newest_index(self._store)
 
     async def after(self, index: int, limit: int = PAGE_EVENTS) -> list[dict[str, Any]]:
         """The events that follow event `index`, oldest first, as the store has them now."""
-        rows = await self._store.range(EVENTS, event_key(index), limit)
-        return [shown.event(row) for row in rows]
+        return await log_query.following(self._store, index, limit)
+
+    async def select(
+        self, after: int | None, limit: int, wanted: LogFilter = ALL
+    ) -> list[dict[str, Any]]:
+        """Events that `wanted` takes, oldest first: those behind `after`, or the newest."""
+        if after is None:
+            return await log_query.newest(self._store, limit, wanted)
+        return await log_query.following(self._store, after, limit, wanted)
 
     async def serve(self, request: web.Request, after: int | None) -> web.StreamResponse:
         """Follow the log from behind event `after`, or from now on, until one of both leaves."""

@@ -19,6 +19,7 @@ ALWAYS_POSSIBLE = (
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
 CHANGES = (
+    HTTPStatus.MISDIRECTED_REQUEST,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.GATEWAY_TIMEOUT,
@@ -33,6 +34,7 @@ MEANINGS = {
     HTTPStatus.CONFLICT: "The rules refuse it as things are now; nothing was done",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not application/json",
+    HTTPStatus.MISDIRECTED_REQUEST: "Another coordinator leads: ask that one; nothing was done",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The request is off; the sentence names the field",
     HTTPStatus.SERVICE_UNAVAILABLE: "Nothing can be decided now; nothing was done",
     HTTPStatus.GATEWAY_TIMEOUT: "It may or may not have been done: look before you ask again",

@@ -6,13 +6,14 @@ import ipaddress
 import json
 import logging
 import os
-import secrets
 import signal
 import socket
 import stat
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -23,15 +24,16 @@ from coordinator.config import CoordinatorConfig, Network
 from coordinator.core import CoordinatorCore
 from coordinator.io.api import application
 from coordinator.io.driver import Driver, boottime
+from coordinator.io.etcd import EtcdStore
 from coordinator.io.feed import Feed
 from coordinator.io.operations import Operations
-from coordinator.io.sqlite import SqliteStore
+from coordinator.io.seat import Seat
+from coordinator.io.sqlite import STORE, SqliteStore
 from coordinator.io.table import routes
 from protocol.errors import Refused
 from protocol.io.link import serve_links
 from protocol.names import Timing
 
-STORE = "coordinator.sqlite"
 SHUTDOWN_S = 2.0
 """How long answers that are on their way may take once it ends."""
 
@@ -49,26 +51,32 @@ class Settings:
     networks: tuple[Network, ...]
     timing: Timing
     ready_fd: int | None
+    etcd: tuple[str, ...] = ()
+    """Endpoints of the etcd that several coordinators share; without any, it is SQLite."""
+
+    cluster_prefix: str = ""
+    """Below it lies all that this cluster keeps in etcd; empty: `hvlab/LAB`."""
+
+    node_folders: tuple[str, ...] = ()
 
 
 async def run(settings: Settings) -> None:
-    """Lead until SIGTERM or SIGINT. A start that fails leaves nothing open and took no term."""
+    """Lead, or follow, until SIGTERM or SIGINT. A start that fails has changed no row."""
     _make_state_dir(settings.state_dir)
     async with contextlib.AsyncExitStack() as opened:
-        store = await SqliteStore.open(settings.state_dir / STORE)
+        store = await _opened(settings)
         opened.push_async_callback(store.close)
-        core = CoordinatorCore(_config(settings), boottime())
-        driver = Driver(core, store, settings.leader)
-        feed = Feed(store, driver.picture)
-        driver.watched_by(feed)
+        seat = await _seat(settings, store)
+        feed = Feed(store, seat.picture)
+        seat.watched_by(feed)
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, driver.stop)
+            asyncio.get_running_loop().add_signal_handler(number, seat.stop)
         control = []
         for host, port in settings.listen:
-            server = await serve_links(host, port, driver.serve)
+            server = await serve_links(host, port, seat.serve)
             await opened.enter_async_context(server)
             control.append(address_text(server.host, server.port))
-        operations = Operations(driver, feed, settings.timing)
+        operations = Operations(seat, feed, settings.timing)
         app = application(routes(operations), feed, settings.api_names)
         close, api = await serve_http(app, *settings.api)
         opened.push_async_callback(close)
@@ -77,9 +85,36 @@ async def run(settings: Settings) -> None:
         structlog.get_logger(part="program").info("ready", control=control, api=api)
         async with asyncio.TaskGroup() as group:
             telling = group.create_task(feed.run())
-            await driver.run()
+            await seat.run(api)
             telling.cancel()
     structlog.get_logger(part="program").info("ended")
+
+
+async def _opened(settings: Settings) -> SqliteStore | EtcdStore:
+    if not settings.etcd:
+        return await SqliteStore.open(settings.state_dir / STORE)
+    store = await EtcdStore.open(settings.etcd, settings.cluster_prefix or f"hvlab/{settings.lab}")
+    try:
+        await store.claim(settings.lab, settings.leader, _life(settings.state_dir))
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+async def _seat(settings: Settings, store: SqliteStore | EtcdStore) -> "Seat | LoneSeat":
+    config = partial(_config, settings, await store.secret())
+    if isinstance(store, EtcdStore):
+        return Seat(store, config, boottime)
+    core = CoordinatorCore(config(), boottime())
+    return LoneSeat(core, store, settings.leader)
+
+
+class LoneSeat(Driver):
+    """The only coordinator of its store: it leads, and nobody else ever does."""
+
+    async def run(self, api: str = "") -> None:
+        await super().run()
 
 
 async def serve_http(
@@ -126,14 +161,28 @@ def address_text(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _config(settings: Settings) -> CoordinatorConfig:
+def _config(settings: Settings, secret: bytes) -> CoordinatorConfig:
     return CoordinatorConfig(
         lab=settings.lab,
         leader=settings.leader,
         networks=settings.networks,
         wall_offset_s=time.time() - boottime(),
-        secret=secrets.token_bytes(32),
+        secret=secret,
+        node_folders=settings.node_folders,
     )
+
+
+def _life(folder: Path) -> str:
+    """What tells the coordinator of this state folder from others of its name."""
+    path = folder / "life"
+    try:
+        if not path.exists():
+            draft = path.with_suffix(".new")
+            draft.write_text(uuid.uuid4().hex, encoding="ascii")
+            draft.replace(path)
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Refused(f"the file {path} cannot be made or read: {exc}") from exc
 
 
 def _make_state_dir(folder: Path) -> None:

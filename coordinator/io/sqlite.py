@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import secrets
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,10 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from coordinator import store
+from coordinator.io.store_check import APPLICATION_ID, SCHEMA, check_ours, check_store
 from coordinator.store import (
+    SECRET_BYTES,
+    SECRET_KEY,
     TERM_KEY,
     Applied,
     Compacted,
@@ -30,8 +34,8 @@ from protocol.errors import StoreError, StoreIndefinite
 
 T = TypeVar("T")
 
-APPLICATION_ID = 0x68766C62  # "hvlb"
-SCHEMA = 1
+STORE = "coordinator.sqlite"
+"""The store's name in a coordinator's state folder."""
 
 TOMBSTONE_REVISIONS = 10_000
 """For how many revisions a deletion is remembered, so that a watch may begin that far back."""
@@ -88,6 +92,10 @@ class SqliteStore:
 
     async def range(self, prefix: str, after_key: str = "", limit: int = 1000) -> tuple[Row, ...]:
         return await self._ask(lambda: self._file.range(prefix, after_key, limit))
+
+    async def secret(self) -> bytes:
+        """What all leaders of this store share; drawn when it is first asked for."""
+        return await self._ask(self._file.secret)
 
     async def watch(self, prefix: str, from_revision: int) -> AsyncGenerator[Row, None]:
         """The file is the queue: a watcher is only told when to look, however slow it is."""
@@ -147,6 +155,7 @@ class _File:
 
     def prepare(self, tombstone_revisions: int) -> None:
         """Make the tables of a new file, and forget deletions of long ago."""
+        check_store(self._path)
         with self._transaction(()) as db:
             if db.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
                 for statement in LAYOUT:
@@ -169,6 +178,15 @@ class _File:
             term = store.next_term(store.term_of(_get(db, TERM_KEY)), at_least)
             _write(db, [(TERM_KEY, store.pack({"term": term, "leader": leader}))])
             return term
+
+    def secret(self) -> bytes:
+        with self._transaction(()) as db:
+            row = _get(db, SECRET_KEY)
+            if row.value is not None:
+                return bytes(row.value["bytes"])
+            drawn = secrets.token_bytes(SECRET_BYTES)
+            _write(db, [(SECRET_KEY, store.pack({"bytes": drawn}))])
+            return drawn
 
     def get(self, key: str) -> Row:
         with self._statements() as db:
@@ -243,7 +261,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     try:
         # Locked before the first look at the log, the log's index stays in this process's memory.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        _check_ours(db, path)
+        check_ours(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA trusted_schema = OFF")
@@ -251,20 +269,6 @@ def _connected(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
-
-
-def _check_ours(db: sqlite3.Connection, path: Path) -> None:
-    """Refuse a file that we did not make, or cannot know, before anything in it is touched."""
-    (ours,) = db.execute("PRAGMA application_id").fetchone()
-    (layout,) = db.execute("PRAGMA user_version").fetchone()
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if ours != APPLICATION_ID and (ours, tables) != (0, 0):
-        raise StoreError(f"{path} is a database of another program: name a new file")
-    if layout > SCHEMA:
-        raise StoreError(
-            f"the store {path} has layout {layout} and this version knows up to {SCHEMA}: "
-            "use the version that wrote it, or a newer one"
-        )
 
 
 def _row(key: str, content: bytes | None, revision: int) -> Row:
@@ -319,6 +323,16 @@ def _claim(path: Path) -> int:
     except OSError as exc:
         raise StoreError(f"the store {path} cannot be made or opened: {exc.strerror}") from exc
     return lock_fd
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Hold the store at `path` so that no coordinator can; StoreTaken if one does."""
+    lock_fd = _claim(path)
+    try:
+        yield
+    finally:
+        os.close(lock_fd)
 
 
 def _sync_folder(folder: Path) -> None:

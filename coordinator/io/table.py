@@ -4,6 +4,9 @@ from http import HTTPStatus
 
 from coordinator.io import api_answers as answers
 from coordinator.io import api_models as models
+from coordinator.io import api_settings as settings
+from coordinator.io.cluster_table import cluster_routes
+from coordinator.io.group_operations import GroupOperations
 from coordinator.io.operations import Operations
 from coordinator.io.routes import Route
 
@@ -12,41 +15,70 @@ ABSENT, REFUSED = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
 
 
 def routes(do: Operations) -> tuple[Route, ...]:
-    return (*_of_the_cluster(do), *_of_vms(do), *_of_migrations(do))
-
-
-def _of_the_cluster(do: Operations) -> tuple[Route, ...]:
     return (
-        Route("GET", "/status", "status", "The cluster at a glance", answers.Status, do.status),
-        Route("GET", "/nodes", "nodes", "All nodes", list[answers.Node], do.nodes),
-        Route("GET", "/networks", "networks", "All networks", list[answers.Network], do.networks),
+        *cluster_routes(do.cluster),
+        *_of_vms(do),
+        *_of_groups(do.groups),
+        *_of_migrations(do),
+        _of_the_log(do),
+    )
+
+
+def _of_the_log(do: Operations) -> Route:
+    return Route(
+        *("GET", "/log", "log", "Events, oldest first: the newest, or those behind `after`"),
+        *(list[answers.LogEvent], do.log),
+        query=models.LogQuery,
+    )
+
+
+def _of_groups(do: GroupOperations) -> tuple[Route, ...]:
+    return (
         Route("GET", "/groups", "groups", "All groups", list[answers.Group], do.groups),
         Route(
-            *("GET", "/log", "log", "Events, oldest first: the newest, or those behind `after`"),
-            *(list[answers.LogEvent], do.log),
-            query=models.LogQuery,
+            *("GET", "/groups/{group}", "group", "One group", answers.Group, do.group),
+            refusals=(ABSENT,),
         ),
         Route(
-            *("POST", "/cluster", "formCluster", "Form a cluster; answered when its view holds"),
-            *(answers.Status, do.form, CREATED),
-            body=models.FormBody,
-            refusals=(REFUSED,),
-        ),
-        Route(
-            *("POST", "/nodes", "joinNode", "Let a node join; answered when its view holds"),
-            *(answers.Status, do.join, CREATED),
-            body=models.JoinBody,
-            refusals=(REFUSED,),
-        ),
-        Route(
-            *("POST", "/nodes/{node}/pause", "pauseNode", "Pause a node; `drain` moves its VMs"),
-            *(answers.NodeNamed, do.pause, ACCEPTED),
-            body=models.PauseBody,
+            *("PATCH", "/groups/{group}", "setGroup", "Change settings: all or none"),
+            *(answers.Group, do.set_group),
+            body=settings.SettingsBody,
             refusals=(ABSENT, REFUSED),
         ),
         Route(
-            *("POST", "/nodes/{node}/resume", "resumeNode", "Let a paused node accept groups"),
-            *(answers.NodeNamed, do.resume, ACCEPTED),
+            *("POST", "/groups/{group}/move", "moveGroup", "Take it offline, and online elsewhere"),
+            *(answers.Moved, do.move, ACCEPTED),
+            body=settings.MoveBody,
+            refusals=(ABSENT, REFUSED),
+        ),
+        Route(
+            *("POST", "/groups/{group}/start", "startGroup", "Bring it online"),
+            *(answers.Group, do.start, ACCEPTED),
+            refusals=(ABSENT, REFUSED),
+        ),
+        Route(
+            *("POST", "/groups/{group}/stop", "stopGroup", "Take it offline"),
+            *(answers.Group, do.stop, ACCEPTED),
+            refusals=(ABSENT, REFUSED),
+        ),
+        Route(
+            *("GET", "/resources", "resources", "All resources"),
+            *(list[answers.Resource], do.resources),
+        ),
+        Route(
+            *("GET", "/resources/{resource}", "resource", "One resource"),
+            *(answers.Resource, do.resource),
+            refusals=(ABSENT,),
+        ),
+        Route(
+            *("PATCH", "/resources/{resource}", "setResource", "Change settings: all or none"),
+            *(answers.Resource, do.set_resource),
+            body=settings.SettingsBody,
+            refusals=(ABSENT, REFUSED),
+        ),
+        Route(
+            *("POST", "/resources/{resource}/fail", "failResource", "Let it fail once, as a test"),
+            *(answers.Resource, do.fail, ACCEPTED),
             refusals=(ABSENT, REFUSED),
         ),
     )

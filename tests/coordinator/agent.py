@@ -1,13 +1,16 @@
 """An agent that does what it is told, at once, and says so."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from protocol.messages import (
+    Arbitrate,
     AttemptReport,
     Consented,
     Decided,
     Ended,
+    Evicted,
+    FailVm,
     FromAgent,
     Hello,
     Migrate,
@@ -28,6 +31,8 @@ from protocol.messages import (
     VmStarted,
     VmStopped,
     Welcome,
+    WitnessChanged,
+    WitnessStatus,
 )
 from protocol.names import (
     ClusterId,
@@ -35,14 +40,27 @@ from protocol.names import (
     Epoch,
     Hold,
     Incarnation,
+    NetworkName,
     NodeName,
     Step,
     Term,
     View,
     ViewNumber,
     VmName,
+    VoteConfig,
+    WitnessState,
 )
 from tests.coordinator.ground import MIB, NETWORKS, endpoint
+
+
+@dataclass
+class Register:
+    """A witness: who holds it, and what it remembers. A test lets a dead holder's time run out."""
+
+    holder: Incarnation | None = None
+    index: int = 0
+    view: ViewNumber = ViewNumber(0)
+
 
 ROUND = RoundRecord(0, 1000, 10, 4_000_000, 0.01, 5)
 
@@ -65,12 +83,21 @@ class Scripted:
     consented: set[int] = field(default_factory=set)
     prepared: set[int] = field(default_factory=set)
     hears: set[NodeName] = field(default_factory=set)
+    broken: set[tuple[NodeName, NetworkName]] = field(default_factory=set)
+    """Routes that are down, to nodes that it may hear on other networks."""
+
     lease_s: float = 5.0
     acks: bool = True
     copies: bool = True
     consents: bool = True
     reserves: bool = True
     ends: bool = True
+    witness: Register | None = None
+    """None: it cannot reach any."""
+
+    votes: VoteConfig | None = None
+    asked_for: int = 0
+    prevents: bool = False
     heard: list[ToAgent] = field(default_factory=list)
     left: bool = False
 
@@ -89,7 +116,36 @@ class Scripted:
         self.targets.clear()
         self.consented.clear()
         self.prepared.clear()
+        if self.holds:
+            assert self.witness is not None
+            self.witness.holder = None
         self.view, self.left = None, False
+
+    @property
+    def holds(self) -> bool:
+        return self.witness is not None and self.witness.holder == self.incarnation
+
+    def status(self) -> WitnessStatus | None:
+        votes = self.votes
+        index = max(self.asked_for, 0 if votes is None or votes.witness is None else votes.index)
+        if not index:
+            return None
+        at = self.witness
+        if at is None:
+            return WitnessStatus(index, WitnessState.UNREACHABLE)
+        number = 0 if self.view is None else self.view.number
+        state = WitnessState.FREE if at.holder is None else WitnessState.OTHER
+        if self.holds:
+            state = WitnessState.NEWER if at.view > number else WitnessState.HELD
+        return WitnessStatus(index, state, at.index, at.view)
+
+    def arbitrate(self, order: Arbitrate) -> None:
+        self.asked_for = order.votes.index
+        if self.witness is not None and self.witness.holder is None:
+            self.witness.holder = self.incarnation
+        status = self.status()
+        assert status is not None
+        self.say(WitnessChanged(self.known, self.term, self.incarnation, status))
 
     def hello(self) -> Hello:
         return Hello(
@@ -98,12 +154,14 @@ class Scripted:
             self.cluster,
             self.term,
             self.highest_view,
-            None,
+            self.votes,
             endpoint(self.name),
             self.memory_bytes,
             "software",
             self.reports(),
             tuple(self.attempts()),
+            self.status(),
+            self.prevents,
         )
 
     def reports(self) -> tuple[VmReport, ...]:
@@ -136,16 +194,23 @@ class Scripted:
             case Ping(seq=seq):
                 number = ViewNumber(0) if self.view is None else self.view.number
                 routes = tuple(
-                    RouteReport(node, network.name, True)
+                    RouteReport(node, network.name, (node, network.name) not in self.broken)
                     for node in sorted(self.hears)
                     for network in NETWORKS
                 )
-                self.say(Pong(*head, seq, number, self.lease_s, routes, self.reports()))
+                self.say(
+                    Pong(*head, seq, number, self.lease_s, routes, self.reports(), self.status())
+                )
             case ProposeView(view=view):
                 self.shown(view)
+            case Arbitrate():
+                self.arbitrate(message)
             case StartVm(vm=vm, epoch=epoch):
                 self.vms[vm] = epoch
                 self.say(VmStarted(*head, vm, epoch))
+            case FailVm(vm=vm, epoch=epoch):
+                self.vms.pop(vm, None)
+                self.say(VmStopped(*head, vm, epoch, "told to fail"))
             case StopVm(vm=vm, epoch=epoch):
                 if self.vms.get(vm, Epoch(0)) <= epoch:
                     self.vms.pop(vm, None)
@@ -162,12 +227,21 @@ class Scripted:
                         self.consent(message)
             case Decided():
                 self.decided(message)
+            case Evicted():
+                self.cluster = None
+                self.reborn()
 
     def shown(self, view: View) -> None:
         mine = view.incarnation_of(self.name)
         if mine == self.incarnation and self.acks:
             self.view, self.highest_view = view, max(view.number, self.highest_view)
-            self.say(ViewAcked(self.known, self.term, self.incarnation, view.number))
+            self.votes = view.votes
+            acked = ViewAcked(self.known, self.term, self.incarnation, view.number)
+            self.say(acked)
+            if self.holds and self.witness is not None and view.votes.witness is not None:
+                self.witness.view = max(view.number, self.witness.view)
+                self.witness.index = max(view.votes.index, self.witness.index)
+                self.say(replace(acked, with_witness=True))
         elif mine != self.incarnation and self.view is not None:
             self.left = True
 

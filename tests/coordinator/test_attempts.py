@@ -187,7 +187,7 @@ def test_a_cancel_is_told_from_a_failure() -> None:
     draft = stage.write(Abort(FIRST, "an operator cancelled it", cancelled=True))
 
     assert stage.scene.book.attempts[FIRST].outcome is Outcome.CANCELLED
-    assert ids_of(draft) == [20419]
+    assert ids_of(draft) == [9040]
 
 
 def test_an_abort_raises_no_epoch_of_a_vm_that_has_gone_on_without_it() -> None:

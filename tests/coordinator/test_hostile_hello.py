@@ -8,7 +8,15 @@ from coordinator.actions import CloseLink, Send
 from coordinator.doorstep import LEAP_MAX
 from coordinator.events import LinkId, Said
 from protocol.codec import encode
-from protocol.messages import AttemptReport, Hello, Pong, TurnedAway, VmReport
+from protocol.messages import (
+    AttemptReport,
+    Hello,
+    Pong,
+    TurnedAway,
+    VmReport,
+    WitnessChanged,
+    WitnessStatus,
+)
 from protocol.names import (
     AttemptId,
     ClusterId,
@@ -21,6 +29,8 @@ from protocol.names import (
     Step,
     Term,
     ViewNumber,
+    VoteConfig,
+    WitnessState,
 )
 from tests.coordinator.driver import World, formed, with_vm
 from tests.coordinator.ground import SQL
@@ -182,3 +192,27 @@ def test_what_the_furthest_believed_numbers_lead_to_can_still_be_sent() -> None:
     assert world.core.leads
     assert world.core.term > 3 * LEAP_MAX
     assert all(encode(a.message) for a in world.actions if isinstance(a, Send))
+
+
+def test_a_vote_configuration_that_nobody_ever_gave_out_is_turned_away() -> None:
+    world = formed("abc")
+    hello = replace(stranger(cluster=world.core._desk.cluster), votes=VoteConfig(FAR, ()))
+
+    assert "vote configuration" in answer(world, hello)
+    assert world.core.leads
+
+
+def test_what_nobody_can_have_read_in_a_witness_is_not_believed() -> None:
+    world = formed("abc")
+    agent = world["b"]
+    status = WitnessStatus(1, WitnessState.HELD, newest_index=FAR, newest_view=ViewNumber(FAR))
+    head = (agent.known, agent.term, agent.incarnation)
+    agent.say(WitnessChanged(*head, status))
+    agent.say(Pong(*head, 99, ViewNumber(1), 5.0, (), (), status))
+    world.drain()
+
+    assert world.core.leads
+    assert world.core.term == 1
+    world.die("c")
+    world.after(15)
+    assert world.row("view")["number"] < FAR

@@ -46,11 +46,10 @@ def test_it_starts_above_every_term_and_view_that_was_heard() -> None:
     second["b"].term = Term(40)
     second["b"].highest_view = ViewNumber(17)
     second.begin()
-    second.connect("a", "b")
+    second.connect()
 
     assert second.core.leads
     assert second.core.term == 41
-    second.connect("c")
     second.after(2)
     view = second.core.picture().view
     assert view is not None

@@ -1,11 +1,10 @@
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from coordinator.attempts import Commit, Open, Seen
 from coordinator.events import RequestId
-from coordinator.ownership import FailOver, Give, RaiseEpoch, TakeStopped, place_for
+from coordinator.ownership import FailOver, Give, RaiseEpoch, place_for
 from coordinator.pen import Plan
 from coordinator.requests import CreateVm, Declined
 from coordinator.wishes import Create, TurnOn
@@ -115,17 +114,6 @@ def test_a_vm_starts_where_nothing_of_its_last_attempt_is_being_cleaned_up() -> 
     assert "still being cleaned up" in stage.row().waiting
 
 
-def test_after_a_failure_it_starts_elsewhere_if_it_can() -> None:
-    stage = Stage("ab")
-    row = stage.vm(live=False, restarts=1)
-    stage.vm(WEB, owner="b")
-
-    assert place_for(stage.scene, row) == B, "though a owns fewer other groups"
-    assert place_for(stage.scene, replace(row, restarts=0)) == A
-    stage.node("b", paused=True)
-    assert place_for(stage.scene, row) == A, "better here than nowhere"
-
-
 # ---- an owner that is gone
 
 
@@ -188,72 +176,6 @@ def test_a_vm_that_was_being_stopped_is_off_once_its_node_is_gone() -> None:
 
     stage.write(FELL)
     assert (stage.row().live, stage.row().on, stage.row().epoch) == (False, False, 1)
-
-
-# ---- an owner that has stopped it
-
-
-def test_a_stop_that_was_asked_for_takes_the_vm_offline() -> None:
-    stage = Stage()
-    stage.vm(on=False, epoch=3)
-
-    draft = stage.write(TakeStopped(SQL, life("a"), Epoch(3), ""))
-    assert ids_of(draft) == [1204]
-    assert (stage.row().live, stage.row().failed, stage.row().epoch) == (False, "", 3)
-
-
-@pytest.mark.parametrize("reason", ["", "Epoch 2 of sql01 is over"])
-def test_a_stop_under_an_earlier_epoch_releases_nothing(reason: str) -> None:
-    """The second answer to a stop that was ordered twice, after the VM was started there anew."""
-    stage = Stage()
-    stage.vm(epoch=3)
-
-    assert TakeStopped(SQL, life("a"), Epoch(2), reason).draft(stage.scene) is None
-    assert stage.row().live
-
-
-def test_a_stop_by_another_life_than_the_owners_releases_nothing() -> None:
-    stage = Stage()
-    stage.vm(epoch=3)
-
-    for other in (life("a", 2), life("b")):
-        assert TakeStopped(SQL, other, Epoch(3), "").draft(stage.scene) is None
-    assert TakeStopped(VmName("nope"), life("a"), Epoch(3), "").draft(stage.scene) is None
-
-
-def test_a_vm_that_fails_in_mid_attempt_takes_the_attempt_with_it() -> None:
-    stage = Stage()
-    stage.vm()
-    stage.attempt()
-    crash = TakeStopped(SQL, life("a"), Epoch(1), "its worker ended")
-
-    assert {"vm/sql01", "attempt/000000001"} <= stage.compared(crash)
-    stage.write(crash)
-    row = stage.scene.book.attempts[stage.row().attempt or 0]  # type: ignore[index]
-    assert (row.decision, row.reason) == (Decision.ABORTED, "the VM stopped on the source")
-    assert (stage.row().epoch, stage.row().live) == (2, False)
-
-
-def test_a_failing_vm_is_restarted_once_within_the_period_and_then_stays_failed() -> None:
-    stage = Stage()
-    stage.vm()
-
-    def crash() -> list[int]:
-        row = stage.row()
-        assert row.owner_incarnation is not None
-        return ids_of(stage.write(TakeStopped(SQL, row.owner_incarnation, row.epoch, "crash")))
-
-    assert crash() == [1069]
-    stage.write(Give(SQL))
-    assert (stage.row().owner, stage.row().restarts) == (B, 1)
-
-    stage.scene.now += stage.scene.config.restart_period_s + 1
-    assert crash() == [1069], "the earlier failure is forgotten"
-    stage.write(Give(SQL))
-
-    assert crash() == [1069, 1254]
-    assert stage.row().failed == "crash"
-    assert Give(SQL).draft(stage.scene) is None
 
 
 # ---- epochs that the store has lost

@@ -21,14 +21,14 @@ X = NodeName("x")
 
 def test_a_paused_node_accepts_no_groups_until_it_is_resumed() -> None:
     stage = Stage()
-    assert ids_of(stage.write(Pause(ASKER, A, drain=False))) == [1674]
+    assert ids_of(stage.write(Pause(ASKER, A, drain=False))) == [9020]
     row = stage.scene.book.nodes[A]
     assert (row.paused, row.draining) == (True, False)
 
     stage.write(Pause(ASKER, A, drain=True))
     assert stage.scene.book.nodes[A].draining, "a pause may become a drain"
 
-    assert ids_of(stage.write(Resume(ASKER, A))) == [1671]
+    assert ids_of(stage.write(Resume(ASKER, A))) == [9021]
     row = stage.scene.book.nodes[A]
     assert (row.paused, row.draining) == (False, False)
 

@@ -14,7 +14,8 @@ from tests.coordinator.stage import WEB, Stage
 
 # The words of the contract for scripts: stable, in this order where people read them.
 STATUS = ["cluster", "leader", "term", "quorum", "nodes", "networks", "groups", "volumes"]
-QUORUM = ["mode", "votes", "present", "needed", "has_quorum"]
+STATUS_SINCE = ["cluster_id", "leader_api", "followers", "waits"]
+QUORUM = ["mode", "votes", "present", "needed", "has_quorum", "forced", "may_fail", "witness"]
 NODE = ["name", "state", "votes", "vms"]
 NETWORK = ["name", "state", "role", "metric", "subnet"]
 GROUP = ["name", "state", "owner", "epoch"]
@@ -51,7 +52,7 @@ def lived_in() -> Stage:
 def test_status_has_the_fields_of_the_contract_and_no_others_within() -> None:
     status = picture(lived_in()).status
 
-    assert [key for key in status if key != "cluster_id"] == STATUS
+    assert [key for key in status if key not in STATUS_SINCE] == STATUS
     assert list(status["quorum"]) == QUORUM
     assert {tuple(node) for node in status["nodes"]} == {tuple(NODE)}
     assert {tuple(network) for network in status["networks"]} == {tuple(NETWORK)}
@@ -89,6 +90,9 @@ def test_what_the_picture_says_of_a_cluster_in_peace() -> None:
         "present": 3,
         "needed": 2,
         "has_quorum": True,
+        "forced": False,
+        "may_fail": 1,
+        "witness": None,
     }
     assert status["nodes"][0] == {"name": "a", "state": "Up", "votes": 1, "vms": ["sql01"]}
     assert status["groups"] == [

@@ -59,8 +59,6 @@ VM = VmRow(
     AttemptId(3),
     "f",
     "w",
-    1,
-    2.5,
 )
 ATTEMPT = AttemptRow(
     AttemptId(3),

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from coordinator.events import RequestId
-from coordinator.ownership import TakeStopped
 from coordinator.requests import CreateVm
 from coordinator.rows import CLUSTER
+from coordinator.stops import TakeStopped
 from coordinator.wishes import Create, Remove, TurnOff, TurnOn
 from protocol.names import NodeName, VmName, VmSpec, Workload
 from tests.coordinator.ground import MIB, spec
@@ -35,7 +35,7 @@ def test_a_new_vm_starts_under_epoch_1_on_the_node_with_the_fewest_groups() -> N
     row = stage.row()
     assert (row.owner, row.owner_incarnation, row.epoch) == (B, "b-1", 1)
     assert (row.on, row.live) == (True, True)
-    assert ids_of(draft) == [1206, 1200]
+    assert ids_of(draft) == [9030, 1200]
     assert {"view", "node/b", "vm/sql01"} <= Stage().compared(create(node="b"))
 
 
@@ -167,12 +167,12 @@ def test_a_vm_that_has_room_nowhere_is_not_started() -> None:
 
 def test_a_failed_vm_is_not_started_where_its_attempt_is_still_being_cleaned_up() -> None:
     stage = Stage()
-    stage.vm(live=False, failed="crash", restarts=1, epoch=2)
+    stage.vm(live=False, failed="crash", epoch=2)
     stage.aborted()
 
     stage.write(TurnOn(ASKER, SQL))
     row = stage.row()
-    assert (row.owner, row.failed, row.restarts) == (C, "", 0)
+    assert (row.owner, row.failed) == (C, "")
 
 
 def test_a_vm_that_is_still_stopping_starts_anew_once_it_has_stopped() -> None:

@@ -14,18 +14,32 @@ from coordinator.requests import (
     CreateVm,
     Declined,
     DeleteVm,
+    EvictNode,
+    FailResource,
+    ForceQuorum,
     FormCluster,
     JoinNode,
     MigrateVm,
+    MoveGroup,
     PauseNode,
     Request,
     ResumeNode,
+    SetGroup,
+    SetMigrationNetworks,
+    SetNetwork,
+    SetProperties,
+    SetProperty,
+    SetQuorum,
+    SetResource,
+    SetWeight,
+    StartNode,
     StartVm,
+    StopNode,
     StopVm,
     Unknown,
 )
 from protocol.messages import VmStopped
-from protocol.names import AttemptId, Epoch, NodeName, Verify
+from protocol.names import AttemptId, Epoch, NetworkName, NodeName, QuorumMode, Verify
 from tests.coordinator.driver import World, formed, with_vm
 from tests.coordinator.ground import spec
 from tests.coordinator.stage import SQL, A, B, C
@@ -42,6 +56,20 @@ REQUESTS: list[Request] = [
     CancelAttempt(AttemptId(1)),
     PauseNode(A, True),
     ResumeNode(A),
+    SetGroup(SQL, (("PreferredOwners", ["a", "b"]),)),  # a list, as it may come
+    SetResource("Virtual Machine sql01", (("RestartAction", 1),)),
+    MoveGroup(SQL, B),
+    FailResource("Virtual Machine sql01"),
+    SetQuorum(QuorumMode.NODE_MAJORITY, None),
+    SetWeight(A, 0),
+    ForceQuorum((A,), oath=True),
+    SetProperty("SameSubnetDelay", 1000),
+    SetProperties((("SameSubnetDelay", 1000),)),
+    EvictNode(C),
+    StopNode(C),
+    StartNode(C),
+    SetNetwork(NetworkName("csv"), metric=1000),
+    SetMigrationNetworks((), ()),
 ]
 
 

@@ -49,7 +49,7 @@ async def test_a_cluster_forms_and_is_answered_once_its_view_holds() -> None:
         check_shape(answers.Status, body)
         assert body["quorum"] == {
             **{"mode": "NodeMajority", "votes": 2, "present": 2, "needed": 2},
-            "has_quorum": True,
+            **{"has_quorum": True, "forced": False, "may_fail": 0, "witness": None},
         }
         assert [(n["name"], n["state"]) for n in body["nodes"]] == [
             ("node1", "Up"),
@@ -163,6 +163,23 @@ async def test_pausing_refuses_new_vms_and_resuming_takes_them_again() -> None:
         assert (await bench.post("/vms", name="a", memory="1MiB", node="node1"))[0] == 201
 
 
+async def test_the_log_is_filtered_by_time_level_node_id_and_group() -> None:
+    async with coordinator() as bench:
+        await bench_of_two(bench)
+        log = await bench.get("/log?after=0")
+        joined = [event for event in log if event["id"] == 1062]
+
+        assert await bench.get("/log?id=1062") == joined
+        assert await bench.get("/log?id=1061,1062&node=node2") == joined[1:]
+        assert await bench.get("/log?level=critical") == []
+        assert await bench.get("/log?group=sql01") == [e for e in log if e["group"] == "sql01"]
+        later = log[-1]["at"] + 1
+        assert await bench.get(f"/log?since={later}") == []
+        assert await bench.get(f"/log?until={later}&after=0") == log
+        assert await bench.get("/log?since=1970-01-01T01:00:00%2B01:00&after=0") == log
+        assert await bench.get("/log?until=1970-01-01 00:00") == []
+
+
 async def test_the_log_tells_the_newest_or_what_follows_an_event() -> None:
     async with coordinator() as bench:
         await bench_of_two(bench)
@@ -238,7 +255,11 @@ async def test_a_body_that_is_not_json_is_said_to_be_none(body: str) -> None:
         ("/log?after=-1", "'after' is wrong"),
         ("/log?limit=0", "'limit' is wrong"),
         ("/log?limit=x", "'limit' is wrong"),
-        ("/log?since=1", "no field 'since'"),
+        ("/log?sinse=1", "no field 'sinse'"),
+        ("/log?since=yesterday", "'since' is wrong"),
+        ("/log?until=inf", "'until' is wrong"),
+        ("/log?level=bad", "'level' is wrong"),
+        ("/log?id=1135,x", "'id' is wrong"),
         ("/events?after=x", "'after' is wrong"),
         ("/status?x=1", "takes no parameters"),
     ],

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.io.sqlite import APPLICATION_ID, SCHEMA, SqliteStore
+from coordinator.io.sqlite import SqliteStore
+from coordinator.io.store_check import APPLICATION_ID, SCHEMA
 from coordinator.store import (
     Applied,
     Compacted,
