@@ -2,7 +2,24 @@
 
 import typer
 
-from shell.commands import events, migrate, nodes, status, vm
+from shell.commands import (
+    cluster,
+    events,
+    groups,
+    migrate,
+    networks,
+    node,
+    nodes,
+    quorum,
+    resources,
+    status,
+    vm,
+)
+
+FAMILIES = (
+    *(status, vm, migrate, node, nodes),
+    *(quorum, cluster, groups, resources, networks, events),
+)
 
 
 def build() -> typer.Typer:
@@ -16,6 +33,6 @@ def build() -> typer.Typer:
         epilog="Exit codes: 0 done, 1 failed or refused, 2 the words of the call are off, "
         "3 no lab or no API, 4 inconclusive.",
     )
-    for family in (status, vm, migrate, nodes, events):
+    for family in FAMILIES:
         family.add_to(app)
     return app

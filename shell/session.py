@@ -30,6 +30,10 @@ class Api(Protocol):
 
     async def post(self, path: str, body: Data | None = None) -> Any: ...
 
+    async def put(self, path: str, body: Data) -> Any: ...
+
+    async def patch(self, path: str, body: Data) -> Any: ...
+
     async def delete(self, path: str) -> Any: ...
 
     def events(self, after: int) -> AsyncIterator[Heard]:
@@ -62,6 +66,9 @@ class Session(Protocol):
     def now(self) -> float:
         """Seconds on a clock that only ever grows."""
 
+    def wall(self) -> float:
+        """Seconds since 1970, as the event log counts them."""
+
     async def rest(self, seconds: float | None = None) -> None:
         """Let time pass, by default as much as between two looks; Ctrl-C ends it early."""
 
@@ -76,6 +83,9 @@ class Desk(Protocol):
     """Who carries commands out: finds the lab, opens a session, ends with the exit code."""
 
     def run(self, call: Call, command: Command) -> None: ...
+
+    def typed(self, call: Call, question: str) -> str | None:
+        """What the person answers; None where nobody can be asked (a script, a pipe)."""
 
 
 def desk_of(context: typer.Context) -> Desk:

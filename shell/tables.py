@@ -38,7 +38,8 @@ def text(value: Any) -> str:
     if value is None or value == "":
         return "-"
     if isinstance(value, list | tuple):
-        return ", ".join(text(one.get("name") if isinstance(one, dict) else one) for one in value)
+        names = (text(one.get("name") if isinstance(one, dict) else one) for one in value)
+        return ", ".join(names) or "-"
     return str(value)
 
 
@@ -47,15 +48,7 @@ def status(data: Row) -> Renderables:
     if not data.get("cluster"):
         available = text(data.get("available") or [])
         return [f"No cluster has been formed. Nodes that are in none: {available}"]
-    quorum = data["quorum"]
-    state = "quorum" if quorum["has_quorum"] else "NO QUORUM"
-    head = (
-        f"Cluster {data['cluster']}: {state}, {quorum['present']} of {quorum['votes']} votes "
-        f"({quorum['needed']} needed, {quorum['mode']}); "
-        f"coordinator {text(data.get('leader'))} leads under term {text(data.get('term'))}"
-    )
-    if data.get("waiting"):
-        head = f"{head}\nNothing is decided now: {data['waiting']}"
+    head = "\n".join(heading(data))
     parts: list[Any] = [head, nodes(data["nodes"]), networks(data["networks"])]
     if data["groups"]:
         parts.append(groups(data["groups"]))
@@ -65,6 +58,33 @@ def status(data: Row) -> Renderables:
     if data.get("available"):
         parts.append(f"Nodes that are in no cluster: {text(data['available'])}")
     return parts
+
+
+def heading(data: Row) -> list[str]:
+    """Quorum, who leads, and why something waits: each on a line."""
+    quorum = data["quorum"]
+    state = "quorum" if quorum["has_quorum"] else "NO QUORUM"
+    lines = [
+        f"Cluster {data['cluster']}: {state}, {quorum['present']} of {quorum['votes']} votes "
+        f"({quorum['needed']} needed, {quorum['mode']})"
+    ]
+    if witness := quorum.get("witness"):
+        holder = f" by {witness['holder']}" if witness.get("holder") else ""
+        lines.append(f"Witness {witness['name']}: {witness['state']}{holder}")
+    if quorum.get("forced"):
+        lines.append("Quorum is FORCED: an operator has sworn that no other node runs.")
+    leads = f"Coordinator {text(data.get('leader'))} leads under term {text(data.get('term'))}"
+    if not data.get("leader"):
+        leads = f"No coordinator leads here; the newest term is {text(data.get('term'))}"
+    if data.get("followers"):
+        leads += f"; {text(data['followers'])} stand by"
+    lines.append(leads)
+    if data.get("waiting") and not data.get("leader"):
+        lines.append(f"Failover waits, and guests run on where they may: {data['waiting']}")
+    elif data.get("waiting"):
+        lines.append(data["waiting"])
+    lines += [f"{one['group']} waits: {one['reason']}" for one in data.get("waits") or []]
+    return lines
 
 
 def _cells(row: Row, *fields: str) -> list[str]:

@@ -20,6 +20,12 @@ class VmFailed(ShellError):
     code = "vm-failed"
 
 
+class GroupFailed(ShellError):
+    """The group will not get into the state that was waited for."""
+
+    code = "group-failed"
+
+
 async def until_vm(session: Session, vm: str, state: str, within_s: float = WAIT_S) -> Data:
     """The VM once it is in `state`; VmFailed if it never will be, Inconclusive if it takes long."""
     give_up_at = session.now() + within_s
@@ -39,6 +45,46 @@ async def until_vm(session: Session, vm: str, state: str, within_s: float = WAIT
         if line != said and not session.call.as_json:
             said = line
             session.aloud.print(f"{vm}: {line}", markup=False, highlight=False)
+        await session.rest()
+
+
+async def until_group(
+    session: Session,
+    group: str,
+    state: str,
+    also: Callable[[Data], bool] = lambda row: True,
+    within_s: float = WAIT_S,
+) -> Data:
+    """The group once it is in `state` and `also` holds of it."""
+    give_up_at = session.now() + within_s
+    while True:
+        now: Data = await session.api.get(path("groups", group))
+        if now["state"] == state and also(now):
+            return now
+        why = f" ({now['reason'].rstrip('.')})" if now.get("reason") else ""
+        if now["state"] == "Failed" != state:
+            raise GroupFailed(f"{group} is Failed, not {state}{why}: hvlab events tells the story")
+        if session.now() >= give_up_at:
+            raise Inconclusive(
+                f"{group} is still {now['state']} on {now['owner']} after {within_s:g} s{why}: "
+                "look again later"
+            )
+        await session.rest()
+
+
+async def until_node(
+    session: Session, node: str, states: tuple[str, ...], within_s: float = WAIT_S
+) -> Data:
+    """The node once it is in one of these states."""
+    give_up_at = session.now() + within_s
+    while True:
+        now: Data = await session.api.get(path("nodes", node))
+        if now["state"] in states:
+            return now
+        if session.now() >= give_up_at:
+            raise Inconclusive(
+                f"{node} is still {now['state']} after {within_s:g} s: look again later"
+            )
         await session.rest()
 
 

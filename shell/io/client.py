@@ -20,6 +20,10 @@ ANSWER_WITHIN_S = 75.0
 """The coordinator itself says after a minute that it does not know."""
 
 AGAIN_AFTER_S = 0.1
+MISDIRECTED = 421
+NOT_HERE = (MISDIRECTED, 503)
+"""Nothing was done there: another coordinator leads, or none does yet."""
+
 SILENCE_S = 60.0
 """The event stream says at least a comment more often than that."""
 
@@ -59,6 +63,12 @@ class Client:
     async def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         return await self._ask("POST", path, body=body)
 
+    async def put(self, path: str, body: dict[str, Any]) -> Any:
+        return await self._ask("PUT", path, body=body)
+
+    async def patch(self, path: str, body: dict[str, Any]) -> Any:
+        return await self._ask("PATCH", path, body=body)
+
     async def delete(self, path: str) -> Any:
         return await self._ask("DELETE", path)
 
@@ -72,50 +82,69 @@ class Client:
     ) -> Any:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self.patience_s
+        url = self.url
         while True:
             try:
-                return await self._once(method, path, params, body)
+                return await self._once(url, method, path, params, body)
             except ShellError as exc:
-                not_ready = getattr(exc, "status", None) == 503
-                if not (isinstance(exc, NoApi) or not_ready) or loop.time() >= give_up_at:
+                status = getattr(exc, "status", None)
+                if status == MISDIRECTED and url == self.url:
+                    url = await self._leader()
+                    if url != self.url:
+                        continue
+                if not (isinstance(exc, NoApi) or status in NOT_HERE) or loop.time() >= give_up_at:
                     raise
+            url = self.url  # whoever led may lead no more
             await asyncio.sleep(AGAIN_AFTER_S)
 
+    async def _leader(self) -> str:
+        """Where the coordinator leads that this one follows, as far as it knows."""
+        try:
+            status = await self._once(self.url, "GET", "/status", None, None)
+        except ShellError:
+            return self.url
+        return str(status.get("leader_api") or self.url).rstrip("/").removesuffix(PREFIX)
+
     async def _once(
-        self, method: str, path: str, params: dict[str, str] | None, body: dict[str, Any] | None
+        self,
+        base: str,
+        method: str,
+        path: str,
+        params: dict[str, str] | None,
+        body: dict[str, Any] | None,
     ) -> Any:
         assert self._http is not None, "a client is used inside `async with`"
-        url = self.url + PREFIX + path
+        url = base + PREFIX + path
         try:
             async with self._http.request(method, url, params=params, json=body) as answer:
-                return self._read(answer.status, await answer.read())
+                return self._read(base, answer.status, await answer.read())
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as exc:
-            raise NoApi(f"{self.url!r} is no URL: write it like http://127.0.0.1:8480") from exc
+            raise NoApi(f"{base!r} is no URL: write it like http://127.0.0.1:8480") from exc
         except aiohttp.ClientConnectorError as exc:
             number = exc.os_error.errno or 0  # below zero where a name was looked up
             why = os.strerror(number) if number > 0 else exc.os_error.strerror
-            raise NoApi(f"no API answers at {self.url}: {why}") from exc
+            raise NoApi(f"no API answers at {base}: {why}") from exc
         except (aiohttp.ClientError, TimeoutError) as exc:
             said = str(exc) or "no answer in time"
             if method == "GET":  # it has changed nothing
-                raise NoApi(f"the API at {self.url} broke off: {said}") from exc
+                raise NoApi(f"the API at {base} broke off: {said}") from exc
             raise Inconclusive(
                 f"the API's answer was lost ({said}), so it may have been done: look with "
                 "hvlab status before you ask again"
             ) from exc
 
-    def _read(self, status: int, content: bytes) -> Any:
+    def _read(self, base: str, status: int, content: bytes) -> Any:
         try:
             body: Any = json.loads(content) if content else {}
         except ValueError as exc:
-            raise NoApi(f"what answers at {self.url} is no hvlab API") from exc
+            raise NoApi(f"what answers at {base} is no hvlab API") from exc
         if status < 400:
             return body
         match body:
             case {"error": {"code": str(code), "message": str(message)}}:
                 raise declined(status, code, message, dict(body))
             case _:
-                raise NoApi(f"what answers at {self.url} is no hvlab API (status {status})")
+                raise NoApi(f"what answers at {base} is no hvlab API (status {status})")
 
     async def events(self, after: int) -> AsyncIterator[Heard]:
         """Follow the event stream; a broken or gapped one goes on where it was."""
@@ -147,7 +176,7 @@ class Client:
                 url, params={"after": str(after)}, headers=headers, timeout=timeout
             ) as answer:
                 if answer.status != 200:
-                    self._read(answer.status, await answer.read())
+                    self._read(self.url, answer.status, await answer.read())
                 async for piece in answer.content.iter_any():
                     for heard in reader.feed(piece):
                         yield heard

@@ -32,6 +32,15 @@ def no_labs(name: str | None) -> str:
     raise NoApi(f"{asked}: say --api URL, or set HVLAB_API")
 
 
+def typed_line(question: str) -> str | None:
+    """A line from the terminal; None where there is none, so that no script waits for ever."""
+    if not sys.stdin.isatty():
+        return None
+    sys.stderr.write(f"{question} ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
 class LiveDesk:
     """The desk of a real program."""
 
@@ -43,8 +52,10 @@ class LiveDesk:
         aloud: rich.console.Console | None = None,
         patience_s: float = PATIENCE_S,
         look_every_s: float = LOOK_EVERY_S,
+        type_line: Callable[[str], str | None] = typed_line,
     ) -> None:
         self.find_api = find_api
+        self.type_line = type_line
         self.out = out or rich.console.Console()
         self.aloud = aloud or rich.console.Console(stderr=True)
         self.patience_s, self.look_every_s = patience_s, look_every_s
@@ -59,6 +70,9 @@ class LiveDesk:
 
     def session(self, client: Client, call: Call) -> LiveSession:
         return LiveSession(client, call, self.out, self.aloud, look_every_s=self.look_every_s)
+
+    def typed(self, call: Call, question: str) -> str | None:
+        return None if call.as_json else self.type_line(question)
 
     def run(self, call: Call, command: Command) -> None:
         url = self.api_for(call)

@@ -56,6 +56,9 @@ class LiveSession:
     def now(self) -> float:
         return time.monotonic()
 
+    def wall(self) -> float:
+        return time.time()
+
     async def rest(self, seconds: float | None = None) -> None:
         seconds = self.look_every_s if seconds is None else seconds
         if self._presses is None:

@@ -27,8 +27,11 @@ class Said:
         return json.loads(self.out)
 
 
-def call(url: str, *words: str, patience_s: float = 0.0) -> Said:
-    """`hvlab WORDS` against the API at `url`, on a terminal of 160 columns that is no terminal."""
+def call(url: str, *words: str, patience_s: float = 0.0, types: str | None = None) -> Said:
+    """`hvlab WORDS` against the API at `url`, on a terminal of 160 columns that is no terminal.
+
+    `types` is what the person answers to every question; None: there is nobody to ask.
+    """
     out, err = io.StringIO(), io.StringIO()
 
     def find_api(name: str | None) -> str:
@@ -40,6 +43,7 @@ def call(url: str, *words: str, patience_s: float = 0.0) -> Said:
         aloud=rich.console.Console(file=err, width=160),
         patience_s=patience_s,
         look_every_s=0.001,
+        type_line=lambda question: types,
     )
     code = invoke(build(), words, desk, (ShellError,))
     return Said(code, out.getvalue(), err.getvalue())

@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -6,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import typer
 
+from shell.app import build
 from shell.errors import DONE, FAILED, INCONCLUSIVE, NO_API, OFF
 from tests.shell.calling import call
 from tests.shell.fake_api import FakeApi, error, serving
@@ -25,12 +26,6 @@ VM = {
     "attempt": None,
 }
 ENDED = {**RECORD, "ended_at": 5.0}
-
-
-@pytest.fixture
-def api() -> Iterator[FakeApi]:
-    with serving(FakeApi()) as fake:
-        yield fake
 
 
 def test_status_as_data_is_what_the_api_says(api: FakeApi) -> None:
@@ -133,6 +128,26 @@ def test_what_was_certainly_not_done_is_asked_again(api: FakeApi) -> None:
     said = call(api.url, "vm", "start", "sql01", patience_s=5.0)
 
     assert (said.code, said.out) == (DONE, "sql01 was started: Online on node1.\n")
+
+
+def test_what_a_follower_may_not_do_is_asked_of_the_leader(api: FakeApi) -> None:
+    with serving(FakeApi()) as leader:
+        api.say("POST /vms/sql01/start", (421, error("not-leader", "c2 leads, ask it.")))
+        api.say("GET /status", (200, {"leader_api": f"{leader.url}/api/v1"}))
+        api.say("GET /vms/sql01", (200, VM))
+        leader.say("POST /vms/sql01/start", (202, {}))
+
+        assert call(api.url, "vm", "start", "sql01").code == DONE
+        assert leader.asked == [("POST /vms/sql01/start", {})]
+
+
+def test_a_follower_that_knows_no_leader_is_believed(api: FakeApi) -> None:
+    api.say("POST /vms/sql01/start", (421, error("not-leader", "c2 leads, ask it.")))
+    api.say("GET /status", (200, {"leader_api": None}))
+
+    said = call(api.url, "vm", "start", "sql01")
+
+    assert (said.code, said.err) == (FAILED, "hvlab: c2 leads, ask it.\n")
 
 
 def test_create_waits_until_the_vm_is_online(api: FakeApi) -> None:
@@ -340,46 +355,42 @@ def test_resume_asks_for_it(api: FakeApi) -> None:
     assert call(api.url, "resume", "node1").code == DONE
 
 
-def happened(index: int) -> dict[str, Any]:
-    return {
-        "at": 1700000000.0 + index,
-        "id": 1201,
-        "level": "info",
-        "node": "node1",
-        "group": "sql01",
-        "text": f"number {index}",
-        "index": index,
-    }
+def families(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command of the program, by its words."""
+    inner = getattr(command, "commands", {})
+    if not inner:
+        yield words
+    for name, one in inner.items():
+        yield from families(one, (*words, name))
 
 
-def test_events_are_read_page_after_page_one_object_a_line(api: FakeApi) -> None:
-    api.say("GET /log", (200, [happened(1), happened(2)]), (200, [happened(3)]), (200, []))
-
-    said = call(api.url, "events", "--json")
-
-    assert [json.loads(line)["index"] for line in said.out.splitlines()] == [1, 2, 3]
-    assert [query["after"] for query in api.bodies("GET /log")] == ["0", "2", "3"]
+COMMANDS = sorted(families(typer.main.get_command(build())))
 
 
-def test_followed_events_go_on_after_a_gap_and_a_broken_stream(api: FakeApi) -> None:
-    api.say("GET /log", (200, [happened(1)]), (200, []))
-    api.streams = [
-        b"id: 2\nevent: event\ndata: %s\n\nevent: state\ndata: {}\n\n"
-        % json.dumps(happened(2)).encode(),
-        b"id: 3\nevent: event\ndata: %s\n\nevent: gap\ndata: {}\n\n"
-        % json.dumps(happened(3)).encode(),
-    ]
+def test_the_families_of_commands_are_there() -> None:
+    known = {words[0] for words in COMMANDS}
 
-    said = call(api.url, "events", "--follow", "--json")
-
-    assert said.code == FAILED  # the streams are used up: there are no events here any more
-    lines = [json.loads(line) for line in said.out.splitlines() if "error" not in line]
-    assert [line["index"] for line in lines] == [1, 2, 3]
-    asked = [query["after"] for question, query in api.asked if question == "GET /events"]
-    assert asked[:3] == ["1", "2", "3"]
+    assert {"quorum", "cluster", "node", "network", "group", "resource", "events"} <= known
 
 
-@pytest.mark.parametrize("words", [[], ["vm"], ["vm", "create"], ["migrate"], ["drain"]])
-def test_every_command_has_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example_and_prints_data(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call("http://127.0.0.1:1", *words, "--help").code == DONE
-    assert "hvlab" in capsys.readouterr().out
+
+    help_text = capsys.readouterr().out
+    assert f"hvlab {' '.join(words)}" in help_text.split("Examples:")[1]
+    assert "--json" in help_text
+
+
+@pytest.mark.parametrize(
+    "words", [words for words in COMMANDS if words != ("events",)], ids=" ".join
+)
+def test_without_an_api_every_command_is_one_sentence(words: tuple[str, ...]) -> None:
+    """Whatever its arguments: what is missing, or that nobody answers."""
+    said = call("http://127.0.0.1:1", *words)
+
+    assert said.code in (OFF, NO_API)
+    assert said.err.startswith("hvlab: ")
+    assert said.err.count("\n") == 1

@@ -92,6 +92,28 @@ def test_a_cluster_without_quorum_says_so() -> None:
     assert "sql01, web01" in text
 
 
+def test_status_tells_the_witness_who_forced_who_stands_by_and_what_waits() -> None:
+    data = {
+        **{"cluster": "demo", "leader": None, "term": 4, "followers": ["c2", "c3"]},
+        "quorum": {
+            **{"mode": "NodeAndDiskMajority", "votes": 5, "present": 2, "needed": 3},
+            **{"has_quorum": False, "forced": True, "may_fail": 0},
+            "witness": {"name": "W", "kind": "Disk", "state": "Held", "holder": "node1"},
+        },
+        "waiting": "There is no quorum: start more nodes.",
+        "waits": [{"group": "sql01", "reason": "no node has the memory."}],
+        **{"nodes": [], "networks": [], "groups": [], "volumes": []},
+    }
+
+    text = printed(tables.status(data))
+
+    assert "Witness W: Held by node1" in text
+    assert "Quorum is FORCED" in text
+    assert "No coordinator leads here; the newest term is 4; c2, c3 stand by" in text
+    assert "Failover waits, and guests run on where they may: There is no quorum" in text
+    assert "sql01 waits: no node has the memory." in text
+
+
 def test_before_a_cluster_is_formed_the_free_nodes_are_named() -> None:
     assert "in none: node1, node2" in printed(
         tables.status({"cluster": None, "available": ["node1", "node2"]})
