@@ -1,0 +1,82 @@
+"""Where an exploration begins, and for how long deviations may come."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from coordinator.requests import CreateVm, FormCluster, MigrateVm
+from lab.exploration.acting import ask, start_leader, step
+from lab.exploration.lives import kill, start
+from lab.exploration.world import BEGINS_S, NODES, TIMING, World
+from protocol.names import PAGE_BYTES, Fill, Verify, VmName, VmSpec, Workload
+
+VM = VmName("vm")
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """`begin` makes the first state; deviations may come as long as `is_open`."""
+
+    name: str
+    says: str
+    begin: Callable[[], World]
+    is_open: Callable[[World], bool]
+
+
+def _until(world: World, reached: Callable[[], bool]) -> None:
+    for _ in range(5000):
+        if reached() and not world.queue:
+            return
+        step(world)
+    raise AssertionError("the story did not come so far")
+
+
+def formed() -> World:
+    """Three nodes, a coordinator, a view that holds, and a VM that runs on the first node."""
+    world = World()
+    start_leader(world, world.seats["c1"])
+    for machine in world.machines.values():
+        start(world, machine)
+    seat = world.seats["c1"]
+    _until(world, lambda: world.now > BEGINS_S and seat.core is not None and seat.core.leads)
+    ask(world, FormCluster("explored", NODES, TIMING))
+    _until(world, lambda: bool((world.store.get("view").value or {}).get("held")))
+    spec = VmSpec(4 * PAGE_BYTES, Workload("wave"), Fill.RANDOM, 1)
+    until_s = world.now + 4 * TIMING.support_s  # votes that have just changed keep the views still
+    _until(world, lambda: world.now >= until_s)
+    ask(world, CreateVm(VM, spec, NODES[0], start=True))
+    _until(world, lambda: bool(world.running()))
+    until_s = world.now + 2 * TIMING.support_s
+    _until(world, lambda: world.now >= until_s)
+    return world
+
+
+def handing_over() -> World:
+    world = formed()
+    ask(world, MigrateVm(VM, NODES[1], "2008r2", Verify.FULL))
+    return world
+
+
+def _moves(world: World) -> bool:
+    row = world.store.get("vm/vm").value or {}
+    number = row.get("attempt")
+    if number is None:
+        return True
+    attempt = world.store.get(f"attempt/{number:09d}").value
+    return attempt is None or attempt["ended_at"] is None
+
+
+def losing_the_owner() -> World:
+    world = formed()
+    kill(world, world.machines[NODES[0]], None)
+    return world
+
+
+def _changes(world: World) -> bool:
+    """Until the view without the dead node holds and its VM runs."""
+    return not world.running()
+
+
+STORIES = (
+    Story("hand-over", "a live migration from its request to its end", handing_over, _moves),
+    Story("view-change", "the owner of a VM dies for good", losing_the_owner, _changes),
+)
