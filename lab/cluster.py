@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 from lab.errors import LabError
 from lab.forming import form
 from lab.home import Home, LabRecord
+from lab.launching import Programs
+from lab.leaders import leading_api
 from lab.loopback import Loopback, Ports
-from lab.processes import Programs, start_lab, stop_lab
+from lab.processes import start_lab, stop_lab
 from lab.topology import Topology, parse_topology
 from shell.io.client import Client
 
@@ -29,8 +31,12 @@ def topology_of(
     memory: str = "4GiB",
     delay: str = "250ms",
     threshold: int = 5,
+    more: str = "",
 ) -> Topology:
-    """So many nodes on the three networks of the guide, with clocks as fast as asked."""
+    """So many nodes on the three networks of the guide, with clocks as fast as asked.
+
+    `more` are further lines of the file, such as `coordinators: 2`.
+    """
     names = ", ".join(f"node{number}: {{memory: {memory}}}" for number in range(1, nodes + 1))
     return parse_topology(
         f"name: {name}\n"
@@ -40,6 +46,7 @@ def topology_of(
         "  migration: {subnet: 10.0.2.0/24}\n"
         "  csv: {subnet: 10.0.3.0/24, metric: 900}\n"
         f"nodes: {{{names}}}\n"
+        f"{more}"
     )
 
 
@@ -155,8 +162,8 @@ async def running(
     """A lab of `topology` on ports of the kernel's choice, formed; it ends with the context."""
     record = await start_lab(topology, home, ANY_PORT, programs or Programs())
     try:
-        async with Client(record.api, patience_s=10.0) as api:
-            await form(api, topology, lambda _words: None)
+        async with Client(await leading_api(record), patience_s=10.0) as api:
+            await form(api, topology, lambda _words: None, record.state_dir)
             cluster = Cluster(record, api)
             for node in topology.nodes:
                 await cluster.until_node(node, "Up")

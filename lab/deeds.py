@@ -5,12 +5,16 @@ import signal
 from collections.abc import Sequence
 
 from lab.errors import LabError
-from lab.home import CoordinatorRecord, LabRecord, NodeRecord
+from lab.home import CoordinatorRecord, LabRecord, NodeRecord, StoreRecord
+from lab.leaders import led_by
 from lab.processes import (
+    COORDINATOR,
     kill_coordinator,
     kill_node,
+    kill_store,
     restart_coordinator,
     restart_node,
+    restart_store,
     signal_node,
 )
 from lab.procfs import Process, send, stat
@@ -20,8 +24,17 @@ VERIFY_WITHIN_S = 2.0
 LOOK_EVERY_S = 0.01
 
 
-def program(record: LabRecord, target: str) -> NodeRecord | CoordinatorRecord:
+async def named(record: LabRecord, target: str) -> str:
+    """`coordinator` is the one that leads, where there are several."""
+    if target != COORDINATOR or len(record.coordinators) <= 1:
+        return target
+    return (await led_by(record)).name
+
+
+def program(record: LabRecord, target: str) -> NodeRecord | CoordinatorRecord | StoreRecord:
     """The program of that name; a word that names none says which there are."""
+    if any(target == one.name for one in record.stores):
+        return record.store(target)
     if any(target == one.name for one in record.coordinators):
         return record.coordinator(target)
     return record.node(target)
@@ -31,6 +44,8 @@ async def kill(record: LabRecord, target: str, agent_only: bool) -> tuple[Proces
     hit = program(record, target)
     if isinstance(hit, CoordinatorRecord):
         return await kill_coordinator(record, target)
+    if isinstance(hit, StoreRecord):
+        return await kill_store(record, target)
     if not agent_only:
         return await kill_node(record, target)
     reached = signal_node(record, target, signal.SIGKILL, whole=False)
@@ -66,6 +81,8 @@ async def restart(record: LabRecord, target: str, agent_only: bool) -> tuple[Pro
     if isinstance(hit, CoordinatorRecord):
         now = await restart_coordinator(record, target)
         return (now.coordinator(target).process,)
+    if isinstance(hit, StoreRecord):
+        return ((await restart_store(record, target)).store(target).process,)
     return ((await restart_node(record, target)).node(target).process,)
 
 

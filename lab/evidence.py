@@ -8,6 +8,7 @@ ended.
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,6 +18,7 @@ from lab.home import LabRecord
 from lab.procfs import Process, family, runs, stat
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_MEMORY, _DELETED = "/memfd:vm-", " (deleted)"
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Witness:
     """One worker of one VM, whatever happens to it; `close` it."""
 
     node: str
+    vm: str
     process: Process
     control: ControlBlock
 
@@ -48,18 +51,25 @@ class Witness:
         return self.control.changed_ns / 1e9
 
     @property
+    def beat_s(self) -> float:
+        """When its guest was last known to run, on CLOCK_BOOTTIME."""
+        return self.control.beat_ns / 1e9
+
+    @property
     def runs(self) -> bool:
         return runs(self.process) and self.control.reply.state is WorkerState.RUNNING
 
 
 def workers(lab: LabRecord, vm: str) -> list[Witness]:
     """Every process of the lab that is a worker of this VM, on whatever node."""
-    found = []
-    for node in lab.nodes:
-        for process in family(node.process):
-            with contextlib.suppress(OSError):  # it ended while it was looked at
-                if witness := _witness(node.name, process, vm):
-                    found.append(witness)
+    return list(_found(lab, vm))
+
+
+def all_workers(lab: LabRecord) -> dict[str, list[Witness]]:
+    """The workers of every VM, found in one look at the machine."""
+    found: dict[str, list[Witness]] = {}
+    for witness in _found(lab):
+        found.setdefault(witness.vm, []).append(witness)
     return found
 
 
@@ -84,18 +94,37 @@ def pss_bytes(process: Process) -> int:
     return int(line.split()[1]) * 1024
 
 
+def cpu_s(process: Process) -> float:
+    """What a process has used of any core so far, in itself and the kernel; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
+        fields = text.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+    return 0.0
+
+
 def open_files(process: Process) -> int:
     return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
 
 
-def _witness(node: str, process: Process, vm: str) -> Witness | None:
-    """None if it is no worker of that VM. The warm parent has no memory open."""
-    control, is_worker = None, False
+def _found(lab: LabRecord, vm: str | None = None) -> Iterator[Witness]:
+    for node in lab.nodes:
+        for process in family(node.process):
+            with contextlib.suppress(OSError):  # it ended while it was looked at
+                if witness := _witness(node.name, process, vm):
+                    yield witness
+
+
+def _witness(node: str, process: Process, wanted: str | None) -> Witness | None:
+    """None if it is no worker, or not of that VM. The warm parent has no memory open."""
+    control, vm = None, None
     for entry in Path(f"/proc/{process.pid}/fd").iterdir():
         target = str(entry.readlink())
-        is_worker |= target == f"/memfd:vm-{vm} (deleted)"
+        if target.startswith(_MEMORY) and target.endswith(_DELETED):
+            vm = target[len(_MEMORY) : -len(_DELETED)]
         if target.startswith("/memfd:control-"):
             control = entry
-    if not is_worker or control is None or stat(process.pid) is None:
+    if vm is None or wanted not in (None, vm) or control is None or stat(process.pid) is None:
         return None
-    return Witness(node, process, ControlBlock(os.open(control, os.O_RDWR | os.O_CLOEXEC)))
+    block = ControlBlock(os.open(control, os.O_RDWR | os.O_CLOEXEC))
+    return Witness(node, vm, process, block)

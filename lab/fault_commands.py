@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from lab.commands import LabName, home, print_data
+from lab.procfs import Process
 from shell.io.desk import run
 from shell.session import Json, examples
 
@@ -26,9 +27,13 @@ DONE_WORDS = {
 
 def do(word: str, target: str, name: str | None, as_json: bool, agent_only: bool = False) -> None:
     record = home().lab(name)
-    from lab.deeds import DEEDS  # loads all that starts labs, which other commands need not
+    from lab.deeds import DEEDS, named  # loads all that starts labs, which others need not
 
-    reached = run(DEEDS[word](record, target, agent_only))
+    async def hit() -> tuple[str, tuple[Process, ...]]:
+        one = await named(record, target)
+        return one, await DEEDS[word](record, one, agent_only)
+
+    target, reached = run(hit())
     pids = [process.pid for process in reached]
     data: dict[str, Any] = {"fault": word, "target": target, "lab": record.name, "pids": pids}
     if as_json:

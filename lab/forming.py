@@ -4,11 +4,15 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from lab.errors import LabError, UnknownFabric
-from lab.home import Home, LabRecord
+from lab.home import Home, LabRecord, witness_path
+from lab.launching import Programs
+from lab.leaders import leading_api
 from lab.loopback import FABRICS
-from lab.processes import Programs, start_lab, stop_lab
+from lab.processes import start_lab, stop_lab
 from lab.topology import Topology
 from protocol.workload import format_size
 from shell.errors import Declined, Inconclusive
@@ -34,14 +38,18 @@ async def bring_up(
         raise UnknownFabric(f"there is no fabric {fabric!r}: choose one of {', '.join(FABRICS)}")
 
     def allowed() -> None:
-        note(f"{topology.name}: starting a coordinator and {_several(len(topology.nodes), 'node')}")
+        count = len(topology.all_coordinators)
+        coordinators = "a coordinator" if count == 1 else f"{count} coordinators"
+        note(
+            f"{topology.name}: starting {coordinators} and {_several(len(topology.nodes), 'node')}"
+        )
 
     record = await start_lab(
         topology, home, FABRICS[fabric](), programs or Programs(), allowed=allowed
     )
     async with ended_on_failure(record, home):
-        async with Client(record.api) as api:
-            await form(api, topology, note)
+        async with Client(await leading_api(record)) as api:
+            await form(api, topology, note, record.state_dir)
             await create_vms(api, topology, note)
     return record
 
@@ -86,21 +94,33 @@ def keep_logs(record: LabRecord, home: Home) -> None:
         (record.state_dir / "logs").rename(kept)
 
 
-async def form(api: Client, topology: Topology, note: Note) -> None:
+async def form(api: Client, topology: Topology, note: Note, state_dir: Path) -> None:
     """Make one cluster of all nodes, as soon as the coordinator hears them."""
     nodes = tuple(topology.nodes)
     await _until_heard(api, nodes)
     note(f"{topology.name}: forming the cluster of {', '.join(nodes)}")
-    timing = topology.clocks
-    await api.post(
-        "/cluster",
-        {
-            "name": topology.name,
-            "nodes": list(nodes),
-            "delay_s": timing.delay_s,
-            "threshold": timing.threshold,
-        },
-    )
+    await api.post("/cluster", wish(topology, state_dir))
+    if topology.properties:
+        await api.patch("/cluster/properties", dict(topology.properties))
+
+
+def wish(topology: Topology, state_dir: Path) -> dict[str, Any]:
+    """What is asked of the API when the lab's cluster forms."""
+    timing, quorum = topology.clocks, topology.quorum
+    asked: dict[str, Any] = {
+        "name": topology.name,
+        "nodes": list(topology.nodes),
+        "delay_s": timing.delay_s,
+        "threshold": timing.threshold,
+    }
+    if quorum.mode is not None:
+        asked["mode"] = quorum.mode
+    if (witness := quorum.witness) is not None:
+        path = str(witness_path(state_dir, witness.name))
+        asked["witness"] = {"name": witness.name, "kind": witness.kind.value, "path": path}
+    if topology.personality != "2008r2":
+        asked["personality"] = topology.personality
+    return asked
 
 
 async def _until_heard(api: Client, nodes: Sequence[str]) -> None:

@@ -4,7 +4,9 @@
 HOME/labs/NAME/lab.json        what runs, with pid and start time of each process
                topology.yaml   what it was made of
                logs/NAME.log   what each process printed
-               coordinator/    and nodes/NODE/: the state folders of the programs
+               coordinator/    (or c1/, c2/, ...) and nodes/NODE/: the state folders of the programs
+               witness/NAME/   the witness of its quorum, if it has one
+               etcd/NAME/      the data of its etcd, if it has one
 HOME/failed/NAME/              the logs of the last start that failed
 ```
 """
@@ -58,7 +60,16 @@ class CoordinatorRecord(ProgramRecord):
     """ADDR:PORT of its control links."""
 
 
-Program = TypeVar("Program", NodeRecord, CoordinatorRecord)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRecord(ProgramRecord):
+    """A member of the lab's etcd."""
+
+    @property
+    def url(self) -> str:
+        return str(self.ready["url"])
+
+
+Program = TypeVar("Program", NodeRecord, CoordinatorRecord, StoreRecord)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +85,8 @@ class LabRecord:
     boot_id: str
     nodes: tuple[NodeRecord, ...]
     coordinators: tuple[CoordinatorRecord, ...]
+    stores: tuple[StoreRecord, ...] = ()
+    """The members of its etcd, where several coordinators share one."""
 
     @property
     def topology_path(self) -> Path:
@@ -81,13 +94,21 @@ class LabRecord:
 
     @property
     def processes(self) -> tuple[Process, ...]:
-        return tuple(program.process for program in (*self.nodes, *self.coordinators))
+        programs = (*self.nodes, *self.coordinators, *self.stores)
+        return tuple(program.process for program in programs)
+
+    def witness_path(self, name: str) -> Path:
+        """The folder that stands for the witness `name`, apart from those of the nodes."""
+        return witness_path(self.state_dir, name)
 
     def node(self, name: str) -> NodeRecord:
         return self._named(name, "node", self.nodes)
 
     def coordinator(self, name: str) -> CoordinatorRecord:
         return self._named(name, "coordinator", self.coordinators)
+
+    def store(self, name: str) -> StoreRecord:
+        return self._named(name, "member of etcd", self.stores)
 
     def _named(self, name: str, kind: str, programs: Sequence[Program]) -> Program:
         for program in programs:
@@ -117,7 +138,16 @@ class LabRecord:
                 for node in self.nodes
             ],
             "coordinators": [{"name": one.name, "pid": one.pid} for one in self.coordinators],
+            **(
+                {"stores": [{"name": s.name, "pid": s.pid, "url": s.url} for s in self.stores]}
+                if self.stores
+                else {}
+            ),
         }
+
+
+def witness_path(state_dir: Path, name: str) -> Path:
+    return state_dir / "witness" / name
 
 
 def write_record(record: LabRecord) -> None:
@@ -150,8 +180,11 @@ def read_record(folder: Path) -> LabRecord | None:
             raise ValueError("it is of another version")
         nodes = tuple(NodeRecord(**_tuples(node)) for node in data.pop("nodes"))
         coordinators = tuple(CoordinatorRecord(**_tuples(c)) for c in data.pop("coordinators"))
+        stores = tuple(StoreRecord(**_tuples(store)) for store in data.pop("stores", ()))
         state_dir = Path(data.pop("state_dir"))
-        return LabRecord(state_dir=state_dir, nodes=nodes, coordinators=coordinators, **data)
+        return LabRecord(
+            state_dir=state_dir, nodes=nodes, coordinators=coordinators, stores=stores, **data
+        )
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:

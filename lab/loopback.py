@@ -1,7 +1,8 @@
 """The loopback fabric: an address of 127/8 for each node and network, without any privilege.
 
 A lab takes a second octet for itself, so 127.A.NET.HOST is a NIC: network NET of the topology
-(from 1), node HOST (from 1), or the coordinator as host 250. Labs run side by side.
+(from 1), node HOST (from 1), or the first coordinator as host 250, the next as 249. Labs run side
+by side.
 """
 
 import errno
@@ -41,8 +42,13 @@ class Layout:
     """Who is reached where: for each program its address on each of its networks."""
 
     nodes: dict[str, dict[str, str]]
-    coordinator: dict[str, str]
-    api_address: str
+    coordinators: dict[str, dict[str, str]]
+    api_addresses: dict[str, str]
+    """Of each coordinator."""
+
+    loop: str
+    """An address of the lab's own that is on none of its networks."""
+
     ports: Ports
 
 
@@ -66,11 +72,20 @@ def lay_out(topology: Topology, octet: int, ports: Ports) -> Layout:
         node: {name: f"{subnets[name]}.{host}" for name in topology.networks_of(node)}
         for host, node in enumerate(topology.nodes, start=1)
     }
-    reached = topology.networks_of_coordinator()
-    coordinator = {name: f"{subnets[name]}.{COORDINATOR_HOST}" for name in reached}
-    by_role = {topology.role(name): coordinator[name] for name in reversed(reached)}
-    api_address = by_role.get("ClusterAndClient", coordinator[reached[0]])
-    return Layout(nodes=nodes, coordinator=coordinator, api_address=api_address, ports=ports)
+    coordinators, api_addresses = {}, {}
+    for number, one in enumerate(topology.all_coordinators):
+        reached = topology.networks_of_coordinator(one)
+        addresses = {name: f"{subnets[name]}.{COORDINATOR_HOST - number}" for name in reached}
+        by_role = {topology.role(name): addresses[name] for name in reversed(reached)}
+        coordinators[one] = addresses
+        api_addresses[one] = by_role.get("ClusterAndClient", addresses[reached[0]])
+    return Layout(
+        nodes=nodes,
+        coordinators=coordinators,
+        api_addresses=api_addresses,
+        loop=f"127.{octet}.0.1",
+        ports=ports,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +152,11 @@ def _sockets(layout: Layout) -> Iterator[tuple[str, str, int]]:
         for address in addresses.values():
             yield "UDP", address, layout.ports.heartbeat
             yield "TCP", address, layout.ports.migration
-    for address in layout.coordinator.values():
-        yield "TCP", address, layout.ports.control
-    yield "TCP", layout.api_address, layout.ports.api
+    for addresses in layout.coordinators.values():
+        for address in addresses.values():
+            yield "TCP", address, layout.ports.control
+    for address in layout.api_addresses.values():
+        yield "TCP", address, layout.ports.api
 
 
 def first_in_use(wanted: Iterable[tuple[str, str, int]]) -> str | None:

@@ -4,102 +4,41 @@ The launcher may go as soon as the lab is up; every later command finds the proc
 lab.json, and touches only what still is the very process that was started.
 """
 
-import asyncio
 import dataclasses
-import json
 import signal
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 from lab.errors import LabError, StartFailed
+from lab.etcd import until_healthy
 from lab.home import (
     CoordinatorRecord,
     Home,
     LabRecord,
     NodeRecord,
     Program,
+    StoreRecord,
     locked,
     read_record,
     update_record,
-    write_record,
 )
-from lab.loopback import FABRICS, Fabric, Layout
+from lab.launching import Launch, Programs
+from lab.loopback import FABRICS, Fabric
 from lab.procfs import Process, boot_id, family, machine_memory_bytes, runs, send
-from lab.spawning import Started, end, kill, ready, spawn
-from lab.topology import Topology, dump_topology
+from lab.spawning import end, kill, ready, spawn
+from lab.topology import Topology
 from lab.topology_checks import check_machine
 
 COORDINATOR = "coordinator"
-ROLE_NUMBERS = {"None": 0, "Cluster": 1, "ClusterAndClient": 3}
+PROGRAMS = Programs()
 READY_WITHIN_S = 30.0
 END_PATIENCE_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """How the two programs are called. Tests put small ones of their own here."""
-
-    agent: tuple[str, ...] = (sys.executable, "-m", "agent")
-    coordinator: tuple[str, ...] = (sys.executable, "-m", "coordinator")
-
-    def agent_argv(
-        self,
-        topology: Topology,
-        layout: Layout,
-        node: str,
-        state_dir: Path,
-        control: Mapping[str, str],
-    ) -> tuple[str, ...]:
-        """`control` is the coordinator's ADDR:PORT by network; only shared networks are told."""
-        addresses = layout.nodes[node]
-        return (
-            *self.agent,
-            *("--node", node, "--state-dir", str(state_dir)),
-            *_each("--network", (f"{net}={address}" for net, address in addresses.items())),
-            *_each("--coordinator", (control[net] for net in addresses if net in control)),
-            *("--heartbeat-port", str(layout.ports.heartbeat)),
-            *("--migration-port", str(layout.ports.migration)),
-            *("--memory-bytes", str(topology.nodes[node].memory)),
-        )
-
-    def coordinator_argv(
-        self, topology: Topology, state_dir: Path, listen: tuple[str, ...], api: str
-    ) -> tuple[str, ...]:
-        metrics = topology.metrics()
-        networks = {
-            name: {
-                "subnet": str(network.subnet),
-                "role": ROLE_NUMBERS[topology.role(name)],
-                "metric": metrics[name],
-            }
-            for name, network in topology.networks.items()
-        }
-        return (
-            *self.coordinator,
-            *("--state-dir", str(state_dir), "--name", topology.name, "--api", api),
-            *_each("--listen", listen),
-            *_each("--network", (f"{name}={json.dumps(net)}" for name, net in networks.items())),
-            *("--delay-s", str(topology.clocks.delay_s)),
-            *("--threshold", str(topology.clocks.threshold)),
-        )
-
-
-def _host(address_and_port: str) -> str:
-    return address_and_port.rpartition(":")[0]
-
-
-def _each(option: str, values: Any) -> tuple[str, ...]:
-    return tuple(word for value in values for word in (option, value))
 
 
 async def start_lab(
     topology: Topology,
     home: Home,
     fabric: Fabric,
-    programs: Programs = Programs(),
+    programs: Programs = PROGRAMS,
     *,
     ready_within_s: float = READY_WITHIN_S,
     allowed: Callable[[], None] = lambda: None,
@@ -115,7 +54,7 @@ async def start_lab(
     with home.starting(topology.name) as folder:
         layout = fabric.take(topology, home)
         allowed()
-        launch = _Launch(topology, layout, programs, folder, fabric.name, ready_within_s)
+        launch = Launch(topology, layout, programs, folder, fabric.name, ready_within_s)
         try:
             return await launch.run()
         except BaseException as exc:
@@ -132,120 +71,6 @@ async def _clear_stale(home: Home, name: str) -> None:
     record = read_record(home.folder(name))
     if record and record.boot_id == boot_id() and not record.is_running():
         await kill(record.processes)
-
-
-class _Launch:
-    """One start of a lab. What it has started so far is in lab.json from the first moment on."""
-
-    def __init__(
-        self,
-        topology: Topology,
-        layout: Layout,
-        programs: Programs,
-        folder: Path,
-        fabric: str,
-        ready_within_s: float,
-    ) -> None:
-        self.topology, self.layout, self.programs = topology, layout, programs
-        self.folder, self.ready_within_s = folder, ready_within_s
-        self.started: list[Started] = []
-        self.record = LabRecord(
-            name=topology.name,
-            fabric=fabric,
-            api="",
-            state_dir=folder,
-            boot_id=boot_id(),
-            nodes=(),
-            coordinators=(),
-        )
-
-    async def run(self) -> LabRecord:
-        self.record.topology_path.write_text(dump_topology(self.topology), encoding="utf-8")
-        coordinator = await self._coordinator()
-        by_host = {_host(at): at for at in coordinator.control}
-        control = {net: by_host[address] for net, address in coordinator.addresses.items()}
-        begun = [self._agent(node, control) for node in self.topology.nodes]
-        self._write(nodes=tuple(node for node, _ in begun))
-        try:
-            async with asyncio.TaskGroup() as group:
-                waits = [
-                    group.create_task(ready(started, self.ready_within_s)) for _, started in begun
-                ]
-        except BaseExceptionGroup as several:
-            # Not `except*`: Pythons before 3.11.4 wrap what is raised there into another group.
-            failed, others = several.split(StartFailed)
-            if failed is None or others is not None:
-                raise
-            raise failed.exceptions[0] from None
-        nodes = tuple(
-            dataclasses.replace(node, ready=wait.result())
-            for (node, _), wait in zip(begun, waits, strict=True)
-        )
-        self._write(nodes=nodes, api=coordinator.ready["api"])
-        return self.record
-
-    async def _coordinator(self) -> CoordinatorRecord:
-        ports, addresses = self.layout.ports, self.layout.coordinator
-        state_dir = self.folder / COORDINATOR
-        state_dir.mkdir(mode=0o700)
-
-        def argv(listen: tuple[str, ...], api: str) -> tuple[str, ...]:
-            return self.programs.coordinator_argv(self.topology, state_dir, listen, api)
-
-        wanted = tuple(f"{address}:{ports.control}" for address in addresses.values())
-        first = argv(wanted, f"{self.layout.api_address}:{ports.api}")
-        started = self._spawn(COORDINATOR, first)
-        record = CoordinatorRecord(
-            name=COORDINATOR,
-            pid=started.process.pid,
-            start_time=started.process.start_time,
-            addresses=addresses,
-            control=(),
-            argv=first,
-            ready={},
-        )
-        self._write(coordinators=(record,))
-        said = await ready(started, self.ready_within_s)
-        try:
-            control, api = tuple(map(str, said["control"])), str(said["api"])
-        except (KeyError, TypeError) as exc:
-            raise StartFailed(f"the coordinator's ready line lacks {exc}") from exc
-        if sorted(map(_host, control)) != sorted(addresses.values()):
-            raise StartFailed(f"the coordinator listens on {control}, not on {wanted}")
-        # From now on it is where the agents know it, also after a restart.
-        again = argv(control, api.removeprefix("http://").rstrip("/"))
-        record = dataclasses.replace(record, control=control, argv=again, ready=said)
-        self._write(coordinators=(record,))
-        return record
-
-    def _agent(self, node: str, control: Mapping[str, str]) -> tuple[NodeRecord, Started]:
-        state_dir = self.folder / "nodes" / node
-        state_dir.mkdir(mode=0o700, parents=True)
-        argv = self.programs.agent_argv(self.topology, self.layout, node, state_dir, control)
-        started = self._spawn(node, argv)
-        record = NodeRecord(
-            name=node,
-            pid=started.process.pid,
-            start_time=started.process.start_time,
-            addresses=self.layout.nodes[node],
-            argv=argv,
-            ready={},
-        )
-        return record, started
-
-    def _spawn(self, name: str, argv: tuple[str, ...]) -> Started:
-        started = spawn(name, argv, self.record.log_path(name))
-        self.started.append(started)
-        return started
-
-    def _write(self, **changes: Any) -> None:
-        self.record = dataclasses.replace(self.record, **changes)
-        write_record(self.record)
-
-    async def undo(self) -> None:
-        await kill(started.process for started in self.started)
-        for started in self.started:
-            started.pipe.close()
 
 
 async def stop_lab(record: LabRecord, *, patience_s: float = END_PATIENCE_S) -> None:
@@ -283,12 +108,19 @@ async def kill_node(record: LabRecord, node: str) -> tuple[Process, ...]:
     return await _kill_program(record.node(node))
 
 
+async def kill_store(record: LabRecord, name: str) -> tuple[Process, ...]:
+    """SIGKILL one member of the lab's etcd and wait until it is gone."""
+    return await _kill_program(record.store(name))
+
+
 async def kill_coordinator(record: LabRecord, name: str = COORDINATOR) -> tuple[Process, ...]:
     """SIGKILL the coordinator and wait until it is gone."""
     return await _kill_program(record.coordinator(name))
 
 
-async def _kill_program(program: NodeRecord | CoordinatorRecord) -> tuple[Process, ...]:
+async def _kill_program(
+    program: NodeRecord | CoordinatorRecord | StoreRecord,
+) -> tuple[Process, ...]:
     killed = await kill([program.process])
     if not killed:
         raise LabError(f"{program.name} does not run: there is nothing to kill")
@@ -327,6 +159,22 @@ async def restart_coordinator(
     return await _again(fresh, fresh.coordinator(name), note, ready_within_s)
 
 
+async def restart_store(
+    record: LabRecord, name: str, *, ready_within_s: float = READY_WITHIN_S
+) -> LabRecord:
+    """Start a member of etcd that has ended, with its old data; the new record."""
+
+    def note(life: StoreRecord) -> LabRecord:
+        def change(now: LabRecord) -> LabRecord:
+            lives = tuple(life if one.name == name else one for one in now.stores)
+            return dataclasses.replace(now, stores=lives)
+
+        return update_record(record, change)
+
+    fresh = read_record(record.state_dir) or record
+    return await _again(fresh, fresh.store(name), note, ready_within_s)
+
+
 async def _again(
     record: LabRecord, old: Program, note: Callable[[Program], LabRecord], within_s: float
 ) -> LabRecord:
@@ -337,10 +185,16 @@ async def _again(
         if runs(old.process):
             raise LabError(f"{old.name} still runs as pid {old.pid}: kill it before a restart")
         await kill([old.process])  # workers end with their agent; this makes it certain
-        started = spawn(old.name, old.argv, record.log_path(old.name))
+        log, is_ours = record.log_path(old.name), not isinstance(old, StoreRecord)
+        started = spawn(old.name, old.argv, log, says_ready=is_ours)
         process = started.process
-        life = dataclasses.replace(old, pid=process.pid, start_time=process.start_time, ready={})
+        life = dataclasses.replace(old, pid=process.pid, start_time=process.start_time)
         try:
+            if isinstance(life, StoreRecord):
+                known = note(life)
+                await until_healthy(life.url, within_s, process, log)
+                return known
+            life = dataclasses.replace(life, ready={})
             note(life)
             return note(dataclasses.replace(life, ready=await ready(started, within_s)))
         except BaseException:

@@ -39,19 +39,22 @@ class Started:
     """Where in its log this life of the program begins."""
 
 
-def spawn(name: str, argv: Sequence[str], log: Path) -> Started:
-    """Start `argv --ready-fd N` in a session of its own, with its output in `log`."""
+def spawn(name: str, argv: Sequence[str], log: Path, *, says_ready: bool = True) -> Started:
+    """Start `argv --ready-fd N` in a session of its own, with its output in `log`.
+
+    A program that is not ours does not say when it is ready, and is called without the option.
+    """
     reader, writer = os.pipe()
     pipe = os.fdopen(reader, "rb", buffering=0)
     try:
         with log.open("ab") as output:
             log_from = output.tell()
             child = subprocess.Popen(
-                [*argv, "--ready-fd", str(writer)],
+                [*argv, *(("--ready-fd", str(writer)) if says_ready else ())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=(writer,),
+                pass_fds=(writer,) if says_ready else (),
                 start_new_session=True,
                 cwd=ROOT,
             )
@@ -60,6 +63,8 @@ def spawn(name: str, argv: Sequence[str], log: Path) -> Started:
         raise StartFailed(f"cannot start {name} ({argv[0]}: {exc.strerror or exc})") from exc
     finally:
         os.close(writer)
+    if not says_ready:
+        pipe.close()
     _children[child.pid] = child
     now = stat(child.pid)
     assert now is not None, "a child stays in the table until it is reaped"

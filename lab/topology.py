@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from lab.errors import TopologyError
 from lab.marked_yaml import MarkedYaml, Place, did_you_mean, dotted, read_yaml
 from lab.topology_checks import check
+from lab.topology_parts import Coordinator, Counted, Part, Quorum, WitnessPart
 from protocol import names
 from protocol.workload import format_size, format_workload, parse_size, parse_workload
 
@@ -93,12 +94,6 @@ WorkloadText = Annotated[str, BeforeValidator(_workload), WithJsonSchema(_WORKLO
 Role = Literal["None", "Cluster", "ClusterAndClient"]
 
 
-class Part(BaseModel):
-    """A mapping of the file: immutable, and every key is known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class Timing(Part):
     """The clocks that the cluster lives by."""
 
@@ -132,12 +127,6 @@ class Node(Part):
     networks: tuple[Name, ...] | None = Field(default=None, description="Left out: all networks.")
 
 
-class Coordinator(Part):
-    """Where the coordinator is reached."""
-
-    networks: tuple[Name, ...] | None = Field(default=None, description="Left out: all networks.")
-
-
 class Vm(Part):
     """A VM that is created once the cluster has formed."""
 
@@ -154,6 +143,10 @@ class Vm(Part):
 
 
 OfNode = Annotated[Node, BeforeValidator(_empty_if_null, json_schema_input_type=Node | None)]
+OfCoordinator = Annotated[
+    Coordinator, BeforeValidator(_empty_if_null, json_schema_input_type=Coordinator | None)
+]
+ONE_COORDINATOR = "coordinator"
 
 
 class Topology(Part):
@@ -163,7 +156,20 @@ class Topology(Part):
     timing: Timing = Timing()
     networks: Mapping[Name, Network]
     nodes: Mapping[Name, OfNode]
+    quorum: Quorum = Quorum()
+    personality: Literal["2008r2", "2012r2"] = Field(
+        default="2008r2", description="Static votes, or dynamic quorum."
+    )
+    properties: Mapping[str, int | str] = Field(
+        default_factory=dict, description="Cluster properties by the names of the field."
+    )
+    store: Literal["sqlite", "etcd"] = Field(
+        default="sqlite", description="Where the coordinators keep what they decide."
+    )
     coordinator: Coordinator = Coordinator()
+    coordinators: Annotated[Mapping[Name, OfCoordinator], Counted] = Field(
+        default_factory=dict, description="Several, of which one leads: how many, or by name."
+    )
     vms: Mapping[Name, Vm] = Field(default_factory=dict)
 
     @property
@@ -174,8 +180,12 @@ class Topology(Part):
         """The networks that `node` has NICs on, in the file's order of networks."""
         return self._ordered(self.nodes[node].networks)
 
-    def networks_of_coordinator(self) -> tuple[str, ...]:
-        return self._ordered(self.coordinator.networks)
+    @property
+    def all_coordinators(self) -> Mapping[str, Coordinator]:
+        return self.coordinators or {ONE_COORDINATOR: self.coordinator}
+
+    def networks_of_coordinator(self, name: str) -> tuple[str, ...]:
+        return self._ordered(self.all_coordinators[name].networks)
 
     def _ordered(self, chosen: Sequence[str] | None) -> tuple[str, ...]:
         return tuple(name for name in self.networks if chosen is None or name in chosen)
@@ -275,6 +285,9 @@ _PARTS: dict[Place, type[Part]] = {
     (): Topology,
     ("timing",): Timing,
     ("coordinator",): Coordinator,
+    ("coordinators", "*"): Coordinator,
+    ("quorum",): Quorum,
+    ("quorum", "*"): WitnessPart,
     ("networks", "*"): Network,
     ("nodes", "*"): Node,
     ("vms", "*"): Vm,
@@ -300,6 +313,10 @@ def _problem(error: Any, document: MarkedYaml) -> tuple[Place, str]:
             return around, f"{dotted(around) or 'the file'} lacks the key {last!r}: add it"
         case "value_error":
             return place, f"{where}: {error['ctx']['error']}"
+        case "literal_error":
+            hint = did_you_mean(str(error["input"]), re.findall("'([^']+)'", error["msg"]))
+            near = f": {hint}" if hint.startswith("did you mean") else ""
+            return place, f"{where}: {error['msg'][0].lower()}{error['msg'][1:]}{near}"
         case "model_type" | "dict_type" | "mapping_type":
             return place, f"{where} must hold keys with values, such as those in docs/topology.md"
         case _:

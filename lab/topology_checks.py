@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lab.marked_yaml import Place, did_you_mean
+from lab.topology_parts import COORDINATORS_MAX, WITNESS_OF, why_no_property
 from protocol.names import PAGE_BYTES
 from protocol.workload import format_size
 
@@ -15,6 +16,9 @@ NODES_MAX = 64
 NETWORKS_MAX = 16
 RESERVED = ("coordinator", "san", "witness", "all")
 """Words that commands understand on their own, so that no node, network or VM may be called so."""
+
+ETCD_MEMBERS = ("e1", "e2", "e3")
+"""The processes of a lab's etcd: three, so that one may be lost."""
 
 Problem = tuple[Place, str]
 
@@ -28,6 +32,9 @@ def check(topology: "Topology") -> Iterator[Problem]:
         _unused,
         _subnets,
         _control,
+        _store,
+        _quorum,
+        _properties,
         _vms,
     )
     for part in checks:
@@ -67,7 +74,10 @@ def _counts(topology: "Topology") -> Iterator[Problem]:
 def _names(topology: "Topology") -> Iterator[Problem]:
     """Commands take a node, a network or a VM in the same place, so each name means one thing."""
     owners: dict[str, str] = {}
+    if topology.store == "etcd":
+        owners = dict.fromkeys(ETCD_MEMBERS, "members of etcd")
     for key, group in (
+        ("coordinators", topology.coordinators),
         ("networks", topology.networks),
         ("nodes", topology.nodes),
         ("vms", topology.vms),
@@ -87,6 +97,10 @@ def _nics(topology: "Topology") -> Iterator[Problem]:
     places: list[tuple[Place, str, Sequence[str] | None]] = [
         (("nodes", name, "networks"), f"node {name!r}", node.networks)
         for name, node in topology.nodes.items()
+    ]
+    places += [
+        (("coordinators", name, "networks"), f"coordinator {name!r}", one.networks)
+        for name, one in topology.coordinators.items()
     ]
     places.append((("coordinator", "networks"), "the coordinator", topology.coordinator.networks))
     for place, who, networks in places:
@@ -123,7 +137,9 @@ def _subnets(topology: "Topology") -> Iterator[Problem]:
             )
     for name, network in topology.networks.items():
         members = sum(name in topology.networks_of(node) for node in topology.nodes)
-        members += name in topology.networks_of_coordinator()
+        members += sum(
+            name in topology.networks_of_coordinator(one) for one in topology.all_coordinators
+        )
         hosts = network.subnet.num_addresses - 2
         if hosts < members:
             yield (
@@ -135,14 +151,58 @@ def _subnets(topology: "Topology") -> Iterator[Problem]:
 
 def _control(topology: "Topology") -> Iterator[Problem]:
     """An agent reaches the coordinator on a cluster network that both are on."""
-    offered = {name for name in topology.networks_of_coordinator() if topology.role(name) != "None"}
-    for node in topology.nodes:
-        if offered.isdisjoint(topology.networks_of(node)):
-            yield (
-                ("nodes", node),
-                f"node {node!r} shares no cluster network with the coordinator: "
-                f"put both on one whose role is Cluster or ClusterAndClient",
-            )
+    for one in topology.all_coordinators:
+        who = f"coordinator {one!r}" if topology.coordinators else "the coordinator"
+        reached = topology.networks_of_coordinator(one)
+        offered = {name for name in reached if topology.role(name) != "None"}
+        for node in topology.nodes:
+            if offered.isdisjoint(topology.networks_of(node)):
+                yield (
+                    ("nodes", node),
+                    f"node {node!r} shares no cluster network with {who}: "
+                    f"put both on one whose role is Cluster or ClusterAndClient",
+                )
+
+
+def _store(topology: "Topology") -> Iterator[Problem]:
+    count = len(topology.coordinators)
+    if count > COORDINATORS_MAX:
+        yield ("coordinators",), f"there are {count} coordinators: 1 to {COORDINATORS_MAX} may be"
+    if count and topology.coordinator.networks is not None:
+        yield ("coordinator",), "coordinator and coordinators exclude each other: keep one of them"
+    if count > 1 and topology.store == "sqlite":
+        yield (
+            ("coordinators",),
+            f"{count} coordinators cannot share a file: add store: etcd, or have one coordinator",
+        )
+
+
+def _quorum(topology: "Topology") -> Iterator[Problem]:
+    """A mode and its witness belong together."""
+    mode, witness = topology.quorum.mode, topology.quorum.witness
+    place: Place = ("quorum", "witness")
+    if witness is not None and (witness.disk is None) is (witness.share is None):
+        yield place, "quorum.witness is one disk or one share: write disk: NAME, or share: NAME"
+        return
+    kind = None if witness is None else "share" if witness.disk is None else "disk"
+    if mode is None:
+        return
+    needed = WITNESS_OF.get(mode)
+    if needed is not None and kind is None:
+        yield ("quorum", "mode"), f"{mode} needs a witness: add witness: {{{needed}: NAME}}"
+    elif needed is None and kind is not None:
+        yield place, f"{mode} has no witness: leave it out, or choose a mode with a {kind}"
+    elif needed != kind:
+        yield place, f"{mode} needs a {needed} as its witness, not a {kind}: write {needed}: NAME"
+
+
+def _properties(topology: "Topology") -> Iterator[Problem]:
+    for name, value in topology.properties.items():
+        if why := why_no_property(name, value, topology.personality):
+            yield ("properties", name), why
+    for name, key in (("SameSubnetDelay", "delay"), ("SameSubnetThreshold", "threshold")):
+        if name in topology.properties and key in topology.timing.model_fields_set:
+            yield ("properties", name), f"{name} is timing.{key}: say it in one of both places"
 
 
 def _vms(topology: "Topology") -> Iterator[Problem]:

@@ -98,7 +98,9 @@ class Election:
             await work()
         except (StoreError, StoreIndefinite) as exc:
             self._log.info("etcd-failed", asked=what, reason=str(exc))
-            if what == "campaign":
+            if what == "look":
+                self._seen(None)  # who led a moment ago may not lead any more
+            elif what == "campaign":
                 await self._give_back()
                 self.feed(candidacy.NotWon())
         finally:

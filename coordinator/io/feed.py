@@ -30,6 +30,10 @@ SUBSCRIBERS_MAX = 64
 PULSE_S = 0.1
 """Progress of one attempt, and the status, are told at most so often."""
 
+REST_TIMES = 9
+REST_S_MAX = 1.0
+"""A picture of a large cluster takes its time to make: then so much longer is rested after it."""
+
 KEEPALIVE_S = 10.0
 SEND_TIMEOUT_S = 30.0
 """Whoever reads nothing for so long is hung up on; it comes back with the id it has seen last."""
@@ -188,14 +192,17 @@ class Feed:
             self._kept.extend(page)
 
     async def _tell_news(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._moved.wait()
             self._moved.clear()
+            began_s = loop.time()
             news = self._news()
             for subscriber in self._subscribers:
                 subscriber.news.update(news)
                 subscriber.wake.set()
-            await asyncio.sleep(PULSE_S)
+            rest_s = min(REST_TIMES * (loop.time() - began_s), REST_S_MAX)
+            await asyncio.sleep(max(PULSE_S, rest_s))
 
     def _news(self) -> dict[str | AttemptId, str]:
         picture = self._picture()

@@ -22,7 +22,7 @@ def take(home: Home, topology: Topology, ports: Ports = ANY) -> int:
     """Take addresses for a lab, as its launcher does; the second octet that it got."""
     with home.starting(topology.name):
         layout = Loopback(ports).take(topology, home)
-        return int(layout.api_address.split(".")[1])
+        return int(layout.api_addresses["coordinator"].split(".")[1])
 
 
 def test_every_nic_has_an_address_that_names_network_and_host() -> None:
@@ -33,9 +33,9 @@ def test_every_nic_has_an_address_that_names_network_and_host() -> None:
         "migration": "127.42.2.3",
         "csv": "127.42.3.3",
     }
-    assert layout.coordinator["csv"] == "127.42.3.250"
-    assert layout.api_address == "127.42.1.250"
-    everyone = [*layout.coordinator.values()]
+    assert layout.coordinators["coordinator"]["csv"] == "127.42.3.250"
+    assert layout.api_addresses["coordinator"] == "127.42.1.250"
+    everyone = [*layout.coordinators["coordinator"].values()]
     for addresses in layout.nodes.values():
         everyone += addresses.values()
     assert len(everyone) == len(set(everyone)) == 15
@@ -53,7 +53,7 @@ def test_a_node_has_addresses_on_its_own_networks_only_and_the_api_is_where_clie
     layout = lay_out(topology, 10, Ports())
 
     assert layout.nodes["node2"] == {"lan": "127.10.2.2"}
-    assert layout.api_address == "127.10.2.250"
+    assert layout.api_addresses["coordinator"] == "127.10.2.250"
 
 
 def test_labs_of_one_home_get_different_octets_while_they_start(home: Home) -> None:
@@ -62,7 +62,7 @@ def test_labs_of_one_home_get_different_octets_while_they_start(home: Home) -> N
         fabric = Loopback(ANY)
         first = fabric.take(demo.called("one"), home)
         second = fabric.take(demo.called("two"), home)
-    assert first.api_address != second.api_address
+    assert first.api_addresses != second.api_addresses
 
 
 def test_an_octet_is_free_again_when_it_is_given_back_or_its_lab_is_gone(home: Home) -> None:

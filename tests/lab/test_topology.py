@@ -49,7 +49,7 @@ def test_a_whole_topology_is_read_with_its_sizes_times_and_defaults() -> None:
     assert topology.nodes["node2"].memory == 4 * 2**30
     assert topology.networks_of("node1") == ("management", "csv")
     assert topology.networks_of("node2") == ("management", "migration", "csv")
-    assert topology.networks_of_coordinator() == ("management",)
+    assert topology.networks_of_coordinator("coordinator") == ("management",)
     assert topology.vms["sql01"].guest == Workload("hotspot", 50_000_000, 64 * 2**20)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lab.cluster import Cluster, running, topology_of
 from lab.home import Home
-from lab.processes import Programs
+from lab.launching import Programs
 
 DELAY_S = 0.25
 THRESHOLD = 5
@@ -17,11 +17,16 @@ FAILOVER_S = 20.0
 
 @contextlib.asynccontextmanager
 async def live_cluster(
-    nodes: int, tmp_path: Path, story: list[Path], programs: Programs | None = None
+    nodes: int,
+    tmp_path: Path,
+    story: list[Path],
+    programs: Programs | None = None,
+    more: str = "",
 ) -> AsyncIterator[Cluster]:
+    """`more` are further lines of the topology."""
     home = Home(tmp_path / "home")
     story.append(home.folder("test") / "logs")
-    topology = topology_of(nodes, delay="250ms", threshold=THRESHOLD)
+    topology = topology_of(nodes, delay="250ms", threshold=THRESHOLD, more=more)
     async with running(topology, home, programs) as cluster:
         try:
             yield cluster

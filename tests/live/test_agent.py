@@ -11,7 +11,8 @@ import pytest
 from lab.cluster import ANY_PORT, topology_of
 from lab.evidence import boottime, pss_bytes
 from lab.home import Home
-from lab.processes import Programs, start_lab, stop_lab
+from lab.launching import Programs
+from lab.processes import start_lab, stop_lab
 from lab.procfs import family
 from tests.live.cluster import live_cluster
 

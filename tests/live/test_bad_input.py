@@ -238,6 +238,67 @@ def test_what_cannot_be_done_now_is_refused(unhurt: Bad, words: list[str], says:
     assert says in one_sentence(err)
 
 
+# ---- the cluster itself
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["cluster", "set", "SameSubnetDelay=249"], OFF, "SameSubnetDelay must be 250 to 2000"),
+        (["cluster", "set", "SameSubnetDelay=2001"], OFF, "must be 250 to 2000"),
+        (["cluster", "set", "SameSubnetDelay=500", "SameSubnetThreshold=2"], OFF, "be 3 to 120"),
+        (["cluster", "set", "SameSubnetDelay=fast"], OFF, "SameSubnetDelay"),
+        (["cluster", "set", "SameSubnetDelya=500"], FAILED, "SameSubnetDelay"),
+        (["cluster", "set", "FixQuorum=1"], FAILED, "FixQuorum"),
+        (["cluster", "set", "SameSubnetDelay"], OFF, "sets nothing: write NAME=VALUE"),
+        (["cluster", "get", "Nothing"], OFF, "there is no property 'Nothing'"),
+        (["quorum", "set", "NodeAndDiskMajority"], OFF, "needs a witness: say --witness PATH"),
+        (["quorum", "set", "NodeAndFileShareMajority"], OFF, "needs a witness"),
+        (["quorum", "set", "DiskOnly"], OFF, "needs a witness"),
+        (["quorum", "set", "NodeMajority", "--witness", "/srv/w"], OFF, "has no witness"),
+        (["quorum", "set", "DiskOnly", "--witness", "w"], OFF, "the full path of a folder"),
+        (
+            ["quorum", "set", "DiskOnly", "--witness", "/ClusterStorage/Volume1/w"],
+            *(OFF, "lies on a cluster shared volume"),
+        ),
+        (
+            ["quorum", "set", "NodeAndFileShareMajority", "--witness", "//node2/w"],
+            *(OFF, "lies on node node2 of this cluster"),
+        ),
+        (["quorum", "force", "node1"], OFF, "forcing needs an oath"),
+        (["quorum", "force", "node1", "--oath", "no other node runs"], FAILED, "has its quorum"),
+        (["node", "evict", "node9", "--yes"], FAILED, "node9"),
+        (["node", "evict", "node4"], OFF, "Say --yes if that is meant"),
+        (["node", "stop", "node9"], FAILED, "node9"),
+        (["node", "weight", "node1", "2"], OFF, "less than or equal to 1"),
+        (["node", "weight", "node9", "0"], FAILED, "node9"),
+        (["node", "join", "node9"], FAILED, "node9"),
+        (["network", "set", "nope", "--metric", "5"], FAILED, "nope"),
+        (["network", "set", "migration", "--metric", "0"], OFF, "'metric' is wrong"),
+        (["network", "set", "migration", "--role", "2"], OFF, "a network has no role 2"),
+        (["network", "order", "nope"], FAILED, "nope"),
+        (["group", "set", "sql01", "FailoverPeriod=1194"], OFF, "FailoverPeriod"),
+        (["group", "set", "sql01", "Nothing=1"], FAILED, "Nothing"),
+        (["group", "set", "sql01", "PreferredOwners=node9"], FAILED, "node9"),
+        (["group", "move", "sql01", "--to", "node9"], FAILED, "node9"),
+        (["group", "move", "nope"], FAILED, "There is no group 'nope'"),
+        (["group", "fail", "nope"], FAILED, "nope"),
+        (["resource", "set", "Virtual Machine sql01", "RestartAction=3"], OFF, "RestartAction"),
+        (["resource", "show", "nope"], FAILED, "There is no resource 'nope'"),
+        (["events", "--since", "yesterday"], OFF, "'yesterday' is no time"),
+        (["events", "--level", "loud"], OFF, "'loud' is no level"),
+    ],
+    ids=short,
+)
+def test_what_the_cluster_cannot_be_told_changes_nothing(
+    unhurt: Bad, words: list[str], code: int, says: str
+) -> None:
+    ended, out, err = unhurt.call(*words)
+
+    assert (ended, out) == (code, ""), err
+    assert says in one_sentence(err)
+
+
 # ---- last, since they hurt
 
 

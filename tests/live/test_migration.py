@@ -4,7 +4,7 @@ from pathlib import Path
 from lab.cluster import Cluster, Data, until
 from lab.evidence import open_files, running_on
 from lab.home import LabRecord
-from lab.processes import Programs
+from lab.launching import Programs
 from tests.live.cluster import live_cluster
 
 DROPPING = Programs(agent=(sys.executable, "-m", "tests.live.dropping_agent"))

@@ -12,9 +12,9 @@ import pytest
 
 from lab.errors import LabError, LabRunning, StartFailed, UnknownNode
 from lab.home import Home, LabRecord
+from lab.launching import Programs
 from lab.loopback import Loopback, Ports
 from lab.processes import (
-    Programs,
     kill_coordinator,
     kill_node,
     restart_coordinator,
@@ -267,7 +267,8 @@ async def test_a_lab_outlives_its_launcher_and_can_still_print(home: Home) -> No
 import asyncio, sys
 from lab.home import Home
 from lab.loopback import Loopback, Ports
-from lab.processes import Programs, start_lab
+from lab.launching import Programs
+from lab.processes import start_lab
 from lab.topology import parse_topology
 from pathlib import Path
 programs = Programs((sys.executable, {FAKE!r}, "agent"), (sys.executable, {FAKE!r}, "coordinator"))
