@@ -7,7 +7,7 @@ PYTHON ?=
 INSTALLED := .venv/.installed
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup demo test check sim bench clean
+.PHONY: help setup demo test check sim explore bench clean
 
 help: ## show this list
 	@echo "hvlab: a failover cluster with live migration. Words to make:"
@@ -39,8 +39,11 @@ check: $(INSTALLED) ## lint, format, types, and the rules of the repository
 	.venv/bin/mypy
 	.venv/bin/python -m pytest -q --durations=0 --durations-min=1 tests/test_rules.py
 
-sim: $(INSTALLED) ## play 1000 seeds of the simulated cluster and check its promises
-	@.venv/bin/hvlab sim --seeds 1000
+sim: $(INSTALLED) ## play broken networks, steps and 10,000 seeds of the simulated cluster
+	@.venv/bin/hvlab sim --tables --seeds 10000
+
+explore: $(INSTALLED) ## go through every execution of two short stories, for half an hour
+	@.venv/bin/python -m lab.exploration --minutes 15
 
 bench: $(INSTALLED) ## measure migrations against a bare send/recv loop
 	@.venv/bin/python -m lab.bench

@@ -5,10 +5,11 @@ from typing import Annotated
 import rich.console
 import typer
 
-from lab import commands, fault_commands
+from lab import commands, fault_commands, store_commands
 from lab.bench import Part
 from lab.errors import LabError
 from shell.app import build
+from shell.commands.cluster import cluster
 from shell.errors import DONE, FAILED, ShellError
 from shell.io import desk
 from shell.session import Json, examples
@@ -31,17 +32,23 @@ def sim(
         int | None, typer.Option(min=1, help="How many seeds to play; 1000, or 1 with --seed.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The first of them.")] = None,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Before them, every broken network and every step.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Play seeds of the simulated cluster and check its promises after every event."""
     from lab.simulation.seeds import replay, simulate
+    from lab.simulation.tables import play_tables
 
+    well = not tables or play_tables(console=rich.console.Console(stderr=as_json))
     if seed is not None and seeds is None:
         kept = replay(seed, rich.console.Console(stderr=as_json))
     else:
         first, many = seed or 0, seeds or SEEDS
         console = rich.console.Console(stderr=as_json)
         kept = simulate(range(first, first + many), console=console)
+    kept = kept and well
     if as_json:
         played = seeds or (SEEDS if seed is None else 1)
         commands.print_data({"first": seed or 0, "seeds": played, "ok": kept})
@@ -67,6 +74,7 @@ def program() -> typer.Typer:
     app = build()
     commands.add_to(app)
     fault_commands.add_to(app)
+    store_commands.add_to(cluster)
     app.command(epilog=examples("hvlab demo", "hvlab demo --json"))(demo)
     app.command(epilog=examples("hvlab sim --seeds 200", "hvlab sim --seeds 1 --seed 42"))(sim)
     app.command(epilog=examples("hvlab bench", "hvlab bench --part migrations --rounds 20"))(bench)

@@ -15,17 +15,29 @@ from lab.simulation.faults import cut_between, cut_from_coordinators, cut_off, m
 from lab.simulation.operators import wave_vm
 from lab.simulation.store import Fate
 from protocol.messages import Heartbeat, HeartbeatAnswer, StartVm
-from protocol.names import AttemptId, ClusterId, Epoch, NodeName, Step, Term, Verify, VmName
+from protocol.names import (
+    AttemptId,
+    ClusterId,
+    Epoch,
+    NodeName,
+    Step,
+    Term,
+    Timing,
+    Verify,
+    VmName,
+)
 
 ONE, TWO, THREE = NodeName("node1"), NodeName("node2"), NodeName("node3")
 VM = VmName("vm1")
 SPEC = wave_vm(10)
 
 
-def lab(nodes: int = 3, vms: int = 1, spares: int = 0) -> SimCluster:
+def lab(
+    nodes: int = 3, vms: int = 1, spares: int = 0, timing: Timing = Timing(2.0, 3)
+) -> SimCluster:
     """A calm lab whose node1 has a running VM, or two."""
     names = tuple(f"node{number}" for number in range(1, nodes + spares + 1))
-    cluster = SimCluster(7, Setting(nodes=names[:nodes], spares=names[nodes:]))
+    cluster = SimCluster(7, Setting(nodes=names[:nodes], spares=names[nodes:], timing=timing))
     cluster.start()
     for number in range(1, vms + 1):
         cluster.ask(CreateVm(VmName(f"vm{number}"), SPEC, ONE, start=True))
@@ -118,11 +130,13 @@ def owner_cut_off() -> SimCluster:
 
 
 def _leans_on_node2(cluster: SimCluster) -> list[Any]:
-    """Node1 hears and is heard by node2 alone: its lease rests on one promise."""
+    """Node1 hears and is heard by node2 alone: its lease rests on one promise, and no regroup has
+    come to its end yet.
+    """
     cuts = [cut_from_coordinators(cluster, ONE), cut_between(cluster, ONE, THREE)]
     for cut in cuts:
         cut.begin()
-    cluster.run(20.0)
+    cluster.run(cluster.setting.timing.support_s + 3.0)
     return cuts
 
 
@@ -141,6 +155,12 @@ def promiser_loses_its_state() -> SimCluster:
 def _promiser_comes_back(loses_state: bool) -> SimCluster:
     cluster = lab()
     cuts = _leans_on_node2(cluster)
+    # What node3 has promised node2 must be older than what node2 has promised node1.
+    cluster.net.drops = lambda _, sender, receiver, message: (
+        (sender, receiver) == (TWO, THREE) and isinstance(message, Heartbeat)
+    )
+    cluster.run(4.0)
+    cluster.net.drops = None
     cluster.machines[TWO].kill()
     if loses_state:
         cluster.machines[TWO].disk = NodeRecord()
@@ -148,7 +168,7 @@ def _promiser_comes_back(loses_state: bool) -> SimCluster:
     cuts[-1].begin()
     cluster.run(0.3)
     cluster.machines[TWO].start()
-    cluster.run(30.0)
+    cluster.run(60.0)
     for cut in cuts:
         cut.end()
     all_is_well(cluster)
@@ -289,4 +309,30 @@ def stopped_while_it_is_forked() -> SimCluster:
         cluster.ask(requests.StopVm(VM))
         cluster.run(3.0)
         all_is_well(cluster)
+    return cluster
+
+
+def clocks_are_turned_down() -> SimCluster:
+    """Node2 has promised something for thirty seconds when promises become shorter; then it
+    and node3 are killed and come back.
+    """
+    cluster = lab(timing=Timing(2.0, 15, grace_s=200.0))
+    cuts = _leans_on_node2(cluster)
+    cluster.ask(requests.SetProperties((("SameSubnetThreshold", 3),)))
+    others = [cluster.machines[TWO], cluster.machines[THREE]]
+    while any(machine.disk.timing.threshold != 3 for machine in others):
+        cluster.run(0.01)
+    cuts.append(cut_between(cluster, ONE, TWO))
+    cuts[-1].begin()
+    for machine in others:
+        machine.kill()
+    cluster.coordinators["c1"].kill()
+    cluster.run(0.2)
+    cluster.coordinators["c1"].start()
+    for machine in others:
+        machine.start()
+    cluster.run(40.0)
+    for cut in cuts:
+        cut.end()
+    all_is_well(cluster)
     return cluster

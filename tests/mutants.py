@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from agent import heartbeat, holds, source, vms
+from agent import core as agent_core
+from agent import heartbeat, holds, pledges, source, vms, witness
 from agent import views as agent_views
 from agent.source_states import Deciding
 from coordinator import attempts as coordinator_attempts
-from coordinator import store
+from coordinator import quorum, store, views
 from coordinator.conduct import Conductor
 from coordinator.pen import Draft, Pen
 from coordinator.rows import VIEW
@@ -249,3 +250,62 @@ def leave_a_fork_to_itself() -> contextlib.AbstractContextManager[None]:
         return hasty
 
     return instead(simvms.SimVms, "_end", broken)
+
+
+def take_a_witness_at_once() -> contextlib.AbstractContextManager[None]:
+    """Who contends for the witness does not wait for the promises of its last holder."""
+
+    def broken(take_s: Any) -> Any:
+        def hasty(self: Any) -> float:
+            at_s: float = take_s(self)
+            return float("-inf") if at_s < float("inf") else at_s
+
+        return hasty
+
+    return instead(witness.Carrier, "_take_s", broken)
+
+
+@contextlib.contextmanager
+def forget_what_the_witness_remembers() -> Iterator[None]:
+    """Its holder carries the vote in any view, also in one older than the witness knows."""
+
+    def counts(view: Any, record: Any) -> bool:
+        return view is not None and view.votes.witness_votes > 0
+
+    with (
+        instead(witness, "is_carried_in", lambda _: counts),
+        instead(witness, "is_as_new", lambda _: lambda view, record: True),
+    ):
+        yield
+
+
+def count_the_witness_twice() -> contextlib.AbstractContextManager[None]:
+    """The coordinator counts it with its holder, and once more for itself."""
+
+    def broken(votes_of: Any) -> Any:
+        def generous(config: Any, nodes: Any, witness: bool = False) -> int:
+            counted: int = votes_of(config, nodes, witness)
+            return counted + (config.witness_votes if witness else 0)
+
+        return generous
+
+    return instead(quorum, "votes_of", broken)
+
+
+def ask_the_new_votes_only() -> contextlib.AbstractContextManager[None]:
+    """A view that changes the votes holds with a quorum of the new ones."""
+    return instead(views, "vote_configs", lambda of: lambda scene: of(scene)[:1])
+
+
+def forget_longer_promises() -> contextlib.AbstractContextManager[None]:
+    """A node whose clocks were turned down forgets that it promised for longer before."""
+
+    def broken(retimed: Any) -> Any:
+        return lambda self, record, timing, now: replace(record, timing=timing, outlast_s=0.0)
+
+    return instead(pledges.Pledges, "retimed", broken)
+
+
+def keep_guests_without_quorum_for_good() -> contextlib.AbstractContextManager[None]:
+    """The grace time never ends."""
+    return instead(agent_core.AgentCore, "_off_s", lambda _: lambda self: float("inf"))

@@ -5,9 +5,9 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from lab.simulation.checker import Violation
+from lab.simulation.ballots import Violation
 from lab.simulation.cluster import SimCluster
-from tests import drills, mutants
+from tests import drills, mutants, vote_drills
 
 Drill = Callable[[], SimCluster]
 Mutant = Callable[[], AbstractContextManager[None]]
@@ -29,6 +29,12 @@ PAIRS: list[tuple[Mutant, Drill]] = [
     (mutants.tell_of_a_death_after_the_end, drills.restarted_while_it_is_buried),
     (mutants.leave_a_fork_to_itself, drills.stopped_while_it_is_forked),
     (mutants.decide_on_after_changed_votes, drills.two_nodes_join_and_a_promiser_dies),
+    (mutants.take_a_witness_at_once, vote_drills.holder_on_the_other_side),
+    (mutants.forget_what_the_witness_remembers, vote_drills.holder_of_an_older_view),
+    (mutants.count_the_witness_twice, vote_drills.holder_alone_with_the_coordinator),
+    (mutants.ask_the_new_votes_only, vote_drills.votes_change_before_few),
+    (mutants.forget_longer_promises, drills.clocks_are_turned_down),
+    (mutants.keep_guests_without_quorum_for_good, vote_drills.grace_time_is_over),
 ]
 
 

@@ -11,6 +11,7 @@ from lab.simulation.guest import LeasePage, SimWorker
 from lab.simulation.migration import SourceStreams, Streams, TargetStreams, digest
 from lab.simulation.net import End, Link
 from lab.simulation.vms import SimVms
+from lab.simulation.witness import Failed, Seen
 from protocol.messages import Consented, Progress
 from protocol.names import AttemptId, Incarnation, NetworkName, Step
 
@@ -55,6 +56,8 @@ class SimAgent:
             actions.CloseLink: self._close_link,
             actions.SendBeat: self._send_beat,
             actions.SetLease: self._set_lease,
+            actions.ReadWitness: self._read_witness,
+            actions.WriteWitness: self._write_witness,
             actions.CreateVm: self._create,
             actions.SetHolds: self.vms.set_holds,
             actions.DestroyVm: self._destroy,
@@ -224,6 +227,29 @@ class SimAgent:
         self.lease.end_s = action.end_s
         for worker in self.vms.workers():
             worker.look()
+
+    def _read_witness(self, action: actions.ReadWitness) -> None:
+        def answered(answer: Seen | Failed) -> None:
+            match answer:
+                case Seen(version, record):
+                    self.feed(events.WitnessRead(version, record, action.begun_at))
+                case Failed(reason):
+                    self.feed(events.WitnessFailed(reason, action.begun_at))
+
+        witness = self.cluster.witnesses[action.witness.path]
+        witness.read(self.node, lambda answer: self.soon(answered, answer))
+
+    def _write_witness(self, action: actions.WriteWitness) -> None:
+        def answered(answer: bool | Failed) -> None:
+            if isinstance(answer, Failed):
+                self.feed(events.WitnessFailed(answer.reason, action.begun_at))
+            else:
+                self.feed(events.WitnessWritten(action.version, answer, action.begun_at))
+
+        witness = self.cluster.witnesses[action.witness.path]
+        witness.write_if(
+            self.node, action.version, action.record, lambda answer: self.soon(answered, answer)
+        )
 
     def _rejoin(self, action: actions.Rejoin) -> None:
         self.cluster.tell(f"{self.incarnation} is out: {action.reason}")

@@ -22,7 +22,7 @@ from lab.simulation.faults import (
 )
 from lab.simulation.net import Weather
 from lab.simulation.store import Trouble
-from protocol.names import AttemptId, NodeName, Step, Timing
+from protocol.names import AttemptId, NodeName, Personality, QuorumMode, Step, Timing
 
 NO_STEP = "none"
 """Where a fault is counted that met no migration."""
@@ -33,23 +33,46 @@ ARMED_MAX_S = 45.0
 ACTIVE_MAX = 3
 DISTRIBUTION_OF_LENGTHS_S = ((0.05, 1.0), (1.0, 6.0), (6.0, 15.0), (15.0, 40.0))
 RATE_OFF_MAX = 0.004
+AIMED_MAX = 9
+"""How often a cell is aimed at before chance takes over."""
+
 CODED_EVERY = 10
 """In every tenth lab each message becomes bytes on its way."""
 
 
-def setting_of(seed: int) -> Setting:
-    """A lab of three to five nodes, spare ones among them, clocks that differ, and weather."""
+MODES = (
+    *[QuorumMode.NODE_MAJORITY] * 2,
+    *[QuorumMode.NODE_AND_DISK] * 2,
+    *[QuorumMode.NODE_AND_SHARE] * 2,
+    QuorumMode.DISK_ONLY,
+)
+"""What a seed chooses its first quorum mode from; operators change it later."""
+
+
+def setting_of(seed: int, aim: "Cell | None" = None) -> Setting:
+    """A lab of two to seven nodes, spare ones among them, a way to count votes, coordinators on
+    hosts of their own or on nodes, clocks that differ, and weather.
+    """
     random = Random(f"{seed}/setting")
-    count = random.choice([3, 3, 3, 4, 4, 5])
+    mode = random.choice(MODES[2:] if aim is not None and "witness" in aim[0] else MODES)
+    small = [3, 4] if mode is QuorumMode.NODE_MAJORITY else [2, 2, 4]
+    count = random.choice([3, 3, 3, 4, 4, 5, *small, random.choice([5, 7])])
+    most = max(5, count)
     names = [
-        f"node{number}" for number in range(1, min(5, count + random.choice([0, 0, 1, 2])) + 1)
+        f"node{number}" for number in range(1, min(most, count + random.choice([0, 0, 1, 2])) + 1)
     ]
+    if aim is not None and aim[0] == "join":
+        names = [f"node{number}" for number in range(1, count + 3)]
     rates = tuple(1.0 + random.uniform(-RATE_OFF_MAX, RATE_OFF_MAX) for _ in range(len(names) + 2))
+    at_home = random.random() < 0.4
     return Setting(
+        mode=mode,
+        personality=random.choice([Personality.R2008, Personality.R2008, Personality.R2012]),
+        homes=(names[0], names[1]) if at_home else ("c1", "c2"),
         nodes=tuple(names[:count]),
         spares=tuple(names[count:]),
         networks=("lan", "migration") if count == 3 and random.random() < 0.3 else ("lan",),
-        timing=Timing(random.choice([2.0, 2.5, 3.0]), random.choice([3, 3, 4])),
+        timing=Timing(random.choice([1.5, 2.0, 2.0]), random.choice([3, 3, 4]), grace_s=20.0),
         rates=rates,
         weather=Weather(
             loss=random.choice([0.0, 0.01, 0.03]),
@@ -86,11 +109,33 @@ class Plan:
     step: Step | None
 
 
-class Chaos:
-    """Hurts a cluster by a seed's own chance, until it is told to stop."""
+Cell = tuple[str, Step]
+"""A fault, and the step of a migration that it meets."""
 
-    def __init__(self, cluster: SimCluster) -> None:
+CELLS: tuple[Cell, ...] = tuple(
+    (fault, step)
+    for fault in FAULTS
+    for step in list(Step)[1:]
+    if fault != "storage fails" or step in (Step.RESERVE, Step.ROUND)
+)
+"""All that can meet; storage fails at S10 if it was told so before."""
+
+
+class Chaos:
+    """Hurts a cluster by a seed's own chance, until it is told to stop.
+
+    With `aim` it tries that cell first, and chance has the rest.
+    """
+
+    def __init__(
+        self,
+        cluster: SimCluster,
+        rest_s: tuple[float, float] = (2.0, 20.0),
+        aim: Cell | None = None,
+    ) -> None:
         self.cluster = cluster
+        self._rest_s = rest_s
+        self._aim, self._aimed = aim, 0
         self.random: Random = cluster.world.stream("chaos")
         self.struck: list[Struck] = []
         self.goes_on = True
@@ -120,7 +165,7 @@ class Chaos:
     # ---- one fault after the other
 
     def _rest(self) -> None:
-        self.cluster.world.after(self.random.uniform(2.0, 20.0), self._next)
+        self.cluster.world.after(self.random.uniform(*self._rest_s), self._next)
 
     def _next(self) -> None:
         if not self.goes_on:
@@ -140,6 +185,8 @@ class Chaos:
 
     def _plan(self) -> Plan:
         random = self.random
+        if (aimed := self._aimed_plan()) is not None:
+            return aimed
         name = random.choice(FAULTS)
         if name == "storage fails":
             return Plan(name, "target", 20.0, random.choice([Step.RESERVE, Step.ROUND]))
@@ -150,6 +197,22 @@ class Chaos:
             random.choice(["source", "target", "other"]),
             random.uniform(low, high),
             random.choice(list(Step)[1:]) if needs_step else None,
+        )
+
+    def _aimed_plan(self) -> Plan | None:
+        if self._aim is None or self._aimed >= AIMED_MAX:
+            return None
+        name, step = self._aim
+        if self._aimed and self.coverage()[step.value, name]:
+            return None
+        self._aimed += 1
+        low, high = self.random.choice(DISTRIBUTION_OF_LENGTHS_S[1:3])
+        role = self.random.choice(["source", "target", "other"])
+        return Plan(
+            name,
+            "target" if name == "storage fails" else role,
+            self.random.uniform(low, high),
+            step,
         )
 
     def _disarm(self, number: int) -> None:
@@ -212,5 +275,6 @@ class Chaos:
         if row is not None and role in ("source", "target"):
             return NodeName(row[role])
         if row is not None:
-            nodes = [node for node in nodes if node not in (row["source"], row["target"])]
+            others = [node for node in nodes if node not in (row["source"], row["target"])]
+            nodes = others or nodes
         return self.random.choice(nodes)

@@ -11,20 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 from agent.actions import NodeRecord
 from coordinator.store import Applied, Result, Row, Txn
+from lab.simulation.ballots import Ballots, Violation
 from lab.simulation.guest import SimWorker, wave_is_whole
 from lab.simulation.store import MemoryStore, Writes
 from lab.simulation.world import World
-from protocol.messages import Consented, Decided, Ended, FromAgent, ToAgent, VmStopped
+from protocol.messages import (
+    Consented,
+    Decided,
+    Ended,
+    FromAgent,
+    ToAgent,
+    TurnedAway,
+    ViewAcked,
+    VmStopped,
+)
 from protocol.names import AttemptId, Decision, Hold, Incarnation, NodeName, VmName
 
 if TYPE_CHECKING:
     from lab.simulation.node import SimMachine
 
 Value = Mapping[str, Any]
-
-
-class Violation(AssertionError):
-    """A promise was broken; the sentence says which."""
 
 
 class CheckedStore(MemoryStore):
@@ -45,6 +51,7 @@ class Checker:
 
     def __init__(self, world: World, truth: CheckedStore) -> None:
         self.world = world
+        self._truth = truth
         self.vms: dict[str, Value] = {}
         self.attempts: dict[int, Value] = {}
         self.view: Value | None = None
@@ -52,6 +59,7 @@ class Checker:
         self.expected: set[NodeName] = set()
         """The nodes that have to be in the view when all is well."""
 
+        self.ballots = Ballots()
         self.on_open: Callable[[AttemptId], None] = _ignore
         """Called when an attempt is entered in the store."""
 
@@ -59,6 +67,9 @@ class Checker:
         """Called with a sentence when a VM gets another owner, an attempt is decided, a guest
         begins elsewhere.
         """
+
+        self.on_end: Callable[[SimWorker], None] = _ignore
+        """Called when a copy of a VM is gone."""
 
         self._changed: list[Row] = []
         self._copies: dict[VmName, list[SimWorker]] = {}
@@ -68,6 +79,8 @@ class Checker:
         self._owners: dict[tuple[str, int], str] = {}
         self._views: dict[int, Any] = {}
         self._busy: dict[str, int] = {}
+        self._leaders: dict[int, str] = {}
+        truth.on_change("term", self._term_taken)
         for prefix in ("vm/", "attempt/", "view"):
             truth.on_change(prefix, self._changed.append)
 
@@ -88,6 +101,14 @@ class Checker:
                 self._vm_written(row.key.removeprefix("vm/"), row.value, attempts.values())
 
     # ---- rows
+
+    def _term_taken(self, row: Row) -> None:
+        """Each term has one leader, and comes after all others."""
+        assert row.value is not None
+        term, leader = row.value["term"], row.value["leader"]
+        if term in self._leaders or term < max(self._leaders, default=0):
+            raise Violation(f"{leader} took term {term} after {max(self._leaders)}")
+        self._leaders[term] = leader
 
     def _vm_written(self, vm: str, new: Value | None, decided: Iterable[Value | None]) -> None:
         old = self.vms.get(vm)
@@ -170,6 +191,9 @@ class Checker:
         if self._views.setdefault(new["number"], content) != content:
             raise Violation(f"there are two views {new['number']}")
         if new["held"]:
+            if old is None or not old["held"] or old["number"] != new["number"]:
+                before = None if old is None else old["held_view"]
+                self.ballots.view_holds(new, before)
             self._view_holds(new)
 
     def _view_holds(self, view: Value) -> None:
@@ -203,6 +227,7 @@ class Checker:
 
     def guest_ended(self, worker: SimWorker) -> None:
         self._copies[worker.vm].remove(worker)
+        self.on_end(worker)
 
     def guest_paused(self, worker: SimWorker) -> None:
         if not wave_is_whole(worker.pages):
@@ -216,10 +241,11 @@ class Checker:
         """The moment of truth: this copy is about to make a step."""
         vm = worker.vm
         for other in self._copies[vm]:
-            if other is not worker and other.is_running():
+            if other is not worker and other.might_run():
+                what = "runs" if other.is_running() else "may still run"
                 raise Violation(
-                    f"{vm} runs on {worker.incarnation} (epoch {worker.epoch})"
-                    f" and on {other.incarnation} (epoch {other.epoch})"
+                    f"{vm} begins on {worker.incarnation} (epoch {worker.epoch})"
+                    f" and {what} on {other.incarnation} (epoch {other.epoch})"
                 )
         self._has_right_to_run(worker)
         if not wave_is_whole(worker.pages):
@@ -277,6 +303,8 @@ class Checker:
 
     def agent_says(self, node: NodeName, incarnation: Incarnation, message: FromAgent) -> None:
         match message:
+            case ViewAcked():
+                self.ballots.acknowledged(message, self.machines[node].disk)
             case Consented(attempt=attempt, vm=vm):
                 self._consents[vm, incarnation] = attempt
             case Ended(attempt=attempt, decision=decision):
@@ -287,6 +315,8 @@ class Checker:
                         raise Violation(f"{incarnation} says that {vm} is stopped, and it is not")
 
     def coordinator_says(self, name: str, message: ToAgent) -> None:
+        if not isinstance(message, TurnedAway) and self._leaders.get(message.term) != name:
+            raise Violation(f"{name} speaks for term {message.term}, which was never its own")
         if isinstance(message, Decided):
             self._is_decided(message.attempt, message.decision, name)
 
@@ -297,8 +327,20 @@ class Checker:
             raise Violation(f"{who} says that attempt {attempt} is {decision.value}: it is {known}")
 
     def persisted(self, node: NodeName, old: NodeRecord, new: NodeRecord) -> None:
+        if new.cluster is None and self._truth.get(f"node/{node}").value is None:
+            return  # it was evicted, and forgets all
         if new.highest_term < old.highest_term or new.view < old.view:
             raise Violation(f"{node} has seen term and view go back: {old} -> {new}")
+        self.ballots.persisted(node, old, new)
+
+    # ---- looking
+
+    def running(self) -> dict[VmName, list[SimWorker]]:
+        """The copies of every VM that make steps at this very moment."""
+        return {
+            vm: [worker for worker in copies if worker.is_running()]
+            for vm, copies in self._copies.items()
+        }
 
     # ---- the end
 

@@ -9,18 +9,41 @@ from dataclasses import dataclass, field
 
 from coordinator.requests import FormCluster, Request, Response
 from lab.simulation.agent import SimAgent
-from lab.simulation.checker import CheckedStore, Checker, Violation
+from lab.simulation.ballots import Violation
+from lab.simulation.checker import CheckedStore, Checker
 from lab.simulation.coordinator import SimCoordinator
 from lab.simulation.net import End, Link, Network, Weather
 from lab.simulation.node import SimMachine
 from lab.simulation.store import HONEST, SimStore, Trouble
+from lab.simulation.witness import SimWitness
 from lab.simulation.world import Clock, World
 from protocol.codec import decode, encode
 from protocol.messages import FromAgent, Message
-from protocol.names import PAGE_BYTES, AttemptId, NetworkName, NodeName, Step, Timing, VmName
+from protocol.names import (
+    PAGE_BYTES,
+    AttemptId,
+    NetworkName,
+    NodeName,
+    Personality,
+    QuorumMode,
+    Step,
+    Timing,
+    VmName,
+    Witness,
+    WitnessKind,
+)
 
 DIAL_TIMEOUT_S = 2.0
 MEMORY_BYTES = 4096 * PAGE_BYTES
+DISK = Witness("Cluster Disk 1", WitnessKind.DISK, "/disk")
+SHARE = Witness("File Share Witness", WitnessKind.SHARE, "/share")
+WITNESS_OF = {
+    QuorumMode.NODE_MAJORITY: None,
+    QuorumMode.NODE_AND_DISK: DISK,
+    QuorumMode.NODE_AND_SHARE: SHARE,
+    QuorumMode.DISK_ONLY: DISK,
+}
+"""The witness that each mode of quorum has in a simulated lab."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +68,11 @@ class Setting:
 
     is_coded: bool = False
     """Every message becomes bytes on its way, as in a real lab; that takes its time."""
+
+    mode: QuorumMode = QuorumMode.NODE_MAJORITY
+    personality: Personality = Personality.R2008
+    homes: tuple[str, str] = ("c1", "c2")
+    """On whose NICs the two coordinators live: a node's, or those of a host of its own."""
 
 
 class SimCluster:
@@ -77,11 +105,22 @@ class SimCluster:
         self.checker.machines = self.machines
         self.checker.expected = {NodeName(name) for name in self.setting.nodes}
         self.coordinators = {
-            name: SimCoordinator(self, name, next(clocks), self._way_to_store(name))
-            for name in ("c1", "c2")
+            name: SimCoordinator(self, name, home, next(clocks), self._way_to_store(name))
+            for name, home in zip(("c1", "c2"), self.setting.homes, strict=True)
         }
+        self.witnesses = {
+            witness.path: SimWitness(self.world, self.net, witness.path)
+            for witness in (DISK, SHARE)
+        }
+        for witness in self.witnesses.values():
+            self.checker.ballots.watch(witness)
         for machine in self.machines.values():
             self.net.listen(machine.node, self._receiver(machine))
+
+    @property
+    def hosts(self) -> list[str]:
+        """Everything that has NICs: the machines, and the hosts of coordinators."""
+        return list(dict.fromkeys([*self.machines, *self.setting.homes]))
 
     def address(self, node: NodeName, network: NetworkName) -> str:
         """Where `node` is on `network`: the host's part is its place among the nodes."""
@@ -114,8 +153,15 @@ class SimCluster:
         self.coordinators[coordinator].start()
         for machine in self.machines.values():
             machine.start()
-        timing = self.setting.timing
-        form = FormCluster("lab", tuple(map(NodeName, self.setting.nodes)), timing)
+        setting = self.setting
+        form = FormCluster(
+            "lab",
+            tuple(map(NodeName, setting.nodes)),
+            setting.timing,
+            setting.mode,
+            WITNESS_OF[setting.mode],
+            setting.personality,
+        )
         for _ in range(60):
             self.run(1.0)
             if self.checker.view is None:
@@ -141,6 +187,13 @@ class SimCluster:
                 process.ask(request, answered or _ignore)
                 return True
         return False
+
+    def holder(self, witness: Witness | None) -> str:
+        """The node that holds the witness; empty if nobody does."""
+        if witness is None:
+            return ""
+        record = self.witnesses[witness.path].record
+        return "" if record is None or not record.holder else str(record.node)
 
     def unjoined(self) -> list[NodeName]:
         """Nodes that the cluster does not know."""
@@ -175,7 +228,7 @@ class SimCluster:
         names = sorted(self.coordinators)
         place = self.coordinators[names[nth % len(names)]]
         network = self.networks[nth // len(names) % len(self.networks)]
-        ways = ((network, agent.node, place.name), (network, place.name, agent.node))
+        ways = ((network, agent.node, place.home), (network, place.home, agent.node))
         if any([self.net.blocks(way) for way in ways]):
             agent.later(DIAL_TIMEOUT_S, agent.not_linked)
         else:
@@ -189,7 +242,7 @@ class SimCluster:
             agent.soon(agent.not_linked)
             return
         mine = agent.control_end()
-        theirs = End(place.name, _ignore, _ignore)
+        theirs = End(place.home, _ignore, _ignore)
         link = Link(self.net, network, mine, theirs)
         mine.holder.append(link)
         theirs.holder.append(link)

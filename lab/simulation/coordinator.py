@@ -26,11 +26,14 @@ RESTART_S = 5.0
 
 
 class SimCoordinator:
-    """The place of a coordinator: its name and its store stay when its process dies."""
+    """The place of a coordinator: its name, its home and its store stay when its process dies."""
 
-    def __init__(self, cluster: "SimCluster", name: str, clock: Clock, store: SimStore) -> None:
+    def __init__(
+        self, cluster: "SimCluster", name: str, home: str, clock: Clock, store: SimStore
+    ) -> None:
         self.cluster = cluster
         self.name = name
+        self.home = home
         self.clock = clock
         self.store = store
         self.process: CoordinatorProcess | None = None
@@ -68,7 +71,12 @@ class CoordinatorProcess:
             Network(name, f"10.0.{index}.0/24", 3 if index == 0 else 1, 1000 * (index + 1))
             for index, name in enumerate(self.cluster.networks)
         )
-        config = CoordinatorConfig(lab="simulated", leader=place.name, networks=networks)
+        config = CoordinatorConfig(
+            lab="simulated",
+            leader=place.name,
+            networks=networks,
+            wall_offset_s=place.clock.wall_offset_s,
+        )
         self.core = CoordinatorCore(config, place.clock.now)
         self._links: dict[LinkId, tuple[Link, End]] = {}
         self._answers: dict[RequestId, Callable[[Response], None]] = {}

@@ -20,6 +20,16 @@ from lab.simulation.node_faults import (
     LoseWorker,
     StorageFails,
 )
+from lab.simulation.vote_faults import (
+    SlyWitness,
+    WitnessDown,
+    evict,
+    new_quorum,
+    new_weight,
+    stop_node,
+    witness_of,
+)
+from lab.simulation.witness import way_to
 from protocol.names import AttemptId, NodeName
 
 JOIN_AGAIN_S = 2.0
@@ -279,7 +289,7 @@ def ways_of(
 
 def cut_off(cluster: SimCluster, node: NodeName) -> Cut:
     """The node hears nobody and nobody hears it."""
-    others = [*cluster.machines, *cluster.coordinators]
+    others = cluster.hosts
     return Cut(cluster, (*ways_of(cluster, [node], others), *ways_of(cluster, others, [node])))
 
 
@@ -289,17 +299,22 @@ def cut_between(cluster: SimCluster, one: str, other: str) -> Cut:
 
 def mute(cluster: SimCluster, node: NodeName) -> Cut:
     """The node hears everybody, and nobody hears it."""
-    return Cut(cluster, ways_of(cluster, [node], [*cluster.machines, *cluster.coordinators]))
+    return Cut(cluster, ways_of(cluster, [node], cluster.hosts))
 
 
 def deafen(cluster: SimCluster, node: NodeName) -> Cut:
     """Everybody hears the node, and it hears nobody."""
-    return Cut(cluster, ways_of(cluster, [*cluster.machines, *cluster.coordinators], [node]))
+    return Cut(cluster, ways_of(cluster, cluster.hosts, [node]))
 
 
 def cut_from_coordinators(cluster: SimCluster, node: NodeName) -> Cut:
-    names = list(cluster.coordinators)
-    return Cut(cluster, (*ways_of(cluster, [node], names), *ways_of(cluster, names, [node])))
+    homes = cluster.setting.homes
+    return Cut(cluster, (*ways_of(cluster, [node], homes), *ways_of(cluster, homes, [node])))
+
+
+def cut_witness(cluster: SimCluster, node: NodeName) -> Cut:
+    """The node does not reach the witness, which others may."""
+    return Cut(cluster, (way_to(node),) if witness_of(cluster) is not None else ())
 
 
 NODE_FAULTS: dict[str, Callable[[SimCluster, NodeName], Fault]] = {
@@ -315,6 +330,9 @@ NODE_FAULTS: dict[str, Callable[[SimCluster, NodeName], Fault]] = {
     "deafen": deafen,
     "cut control": cut_from_coordinators,
     "storage fails": StorageFails,
+    "cut witness": cut_witness,
+    "evict": evict,
+    "stop node": stop_node,
 }
 """Faults of one node."""
 
@@ -327,6 +345,10 @@ LAB_FAULTS: dict[str, Callable[[SimCluster], Fault]] = {
     "sly store": SlyStore,
     "storm": Storm,
     "join": Join,
+    "witness down": WitnessDown,
+    "sly witness": SlyWitness,
+    "new quorum": new_quorum,
+    "new weight": new_weight,
 }
 """Faults of what all share."""
 

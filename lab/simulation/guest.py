@@ -110,6 +110,12 @@ class SimWorker:
         """Whether it makes steps at this very moment."""
         return self.running and self.may_run()
 
+    def might_run(self) -> bool:
+        """Whether nothing but its own sleep keeps it from making a step: it has no hold, and its
+        lease lasts on its own clock.
+        """
+        return self.alive and rules.may_run(self.holds, self.lease.end_s, self.clock.now)
+
     def advance(self) -> None:
         """Do what the guest has done since the last look; a lease that has ended meanwhile stopped
         it in time.

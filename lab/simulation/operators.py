@@ -1,18 +1,24 @@
 """People at work on a simulated cluster: they create, start, stop, move, drain, whatever breaks."""
 
 from random import Random
+from typing import Any
 
 from agent.convergence import DEFAULT_POLICY
 from coordinator.requests import (
     Accepted,
     CreateVm,
     DeleteVm,
+    FailResource,
     JoinNode,
     MigrateVm,
+    MoveGroup,
     PauseNode,
     Request,
     Response,
     ResumeNode,
+    SetGroup,
+    SetProperties,
+    StartNode,
     StartVm,
     StopVm,
 )
@@ -20,6 +26,13 @@ from lab.simulation.cluster import SimCluster
 from protocol.names import PAGE_BYTES, Fill, NodeName, Verify, VmName, VmSpec, Workload
 
 PAGES = 16
+PROPERTIES: dict[str, tuple[int, ...]] = {
+    "SameSubnetDelay": (1500, 1800, 2000),
+    "SameSubnetThreshold": (3, 4, 5),
+    "QuorumGraceTime": (5, 20, 40),
+    "QuorumArbitrationTimeMax": (10, 20, 30),
+}
+"""Between what operators choose when they turn at the cluster's clocks."""
 
 
 def wave_vm(steps_per_s: int, seed: int = 1, pages: int = PAGES) -> VmSpec:
@@ -69,15 +82,18 @@ class Operators:
         self.accepted += isinstance(response, Accepted)
 
     def _tidy(self) -> None:
-        for node in self._paused():
+        for node in self._rows_with("stopped"):
+            self._ask(StartNode(node))
+        for node in self._rows_with("paused"):
             self._ask(ResumeNode(node))
         for node in self.cluster.unjoined():
             self._ask(JoinNode(node))
         self.cluster.world.after(3.0, self._tidy)
 
-    def _paused(self) -> list[NodeName]:
+    def _rows_with(self, mark: str) -> list[NodeName]:
+        """The nodes whose row says that they are paused, or stopped."""
         rows = self.cluster.truth.range("node/")
-        return [NodeName(row.value["name"]) for row in rows if row.value and row.value["paused"]]
+        return [NodeName(row.value["name"]) for row in rows if row.value and row.value[mark]]
 
     def _idea(self) -> Request | None:
         random, rows = self.random, self.cluster.checker.vms
@@ -92,13 +108,36 @@ class Operators:
             return DeleteVm(vm) if chance < 0.2 else self._start(vm)
         if chance < 0.12:
             return StopVm(vm)
-        if chance < 0.24:
-            paused = self._paused()
+        if chance < 0.16:
+            return self._rarity(vm)
+        if chance < 0.28:
+            paused = self._rows_with("paused")
             if paused:
                 return ResumeNode(paused[0])
             node = random.choice(sorted(self.cluster.machines))
             return PauseNode(node, drain=random.random() < 0.7)
         return self._migration(vm)
+
+    def _rarity(self, vm: VmName) -> Request:
+        """What is asked for now and then."""
+        random = self.random
+        match random.randrange(4):
+            case 0:
+                name = random.choice(sorted(PROPERTIES))
+                return SetProperties(((name, random.choice(PROPERTIES[name])),))
+            case 1:
+                preferred = (random.choice(sorted(self.cluster.machines)),)
+                wishes: list[tuple[str, Any]] = [
+                    ("PreferredOwners", preferred),
+                    ("FailoverThreshold", 5),
+                    ("FailoverPeriod", 1),
+                    ("AutoFailbackType", 1),
+                ]
+                setting = random.choice(wishes)
+                return SetGroup(vm, (setting,))
+            case 2:
+                return FailResource(f"Virtual Machine {vm}")
+        return MoveGroup(vm, random.choice([None, *sorted(self.cluster.machines)]))
 
     def _start(self, vm: VmName) -> StartVm:
         """Some change their mind at once."""

@@ -14,19 +14,42 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from lab.simulation.chaos import NO_STEP, Chaos, setting_of
+from lab.simulation.chaos import CELLS, NO_STEP, Cell, Chaos, setting_of
 from lab.simulation.cluster import SimCluster
 from lab.simulation.faults import FAULTS
 from lab.simulation.operators import Operators
 from protocol.names import Step
 
-FAULTS_MIN = 5
-PAST_PAUSE_MIN = 3
-FAULTY_S = 480.0
 FAULTY_MAX_S = 1500.0
-TAIL_S = 120.0
-PLAYED_S = 600.0
+TAIL_S = 150.0
 LOG_LINES = 60
+LONG_LIVES = 1000
+"""Seeds below this live long lives; there are many more short ones above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How long a seed is hurt, and what must have come of it before all heals."""
+
+    faulty_s: float
+    played_s: float
+    faults_min: int
+    past_pause_min: int
+    rest_s: tuple[float, float]
+    """Least and most between two faults."""
+
+
+LONG = Life(480.0, 600.0, 5, 3, (2.0, 20.0))
+SHORT = Life(100.0, 130.0, 3, 1, (1.0, 8.0))
+
+
+def life_of(seed: int) -> Life:
+    return LONG if seed < LONG_LIVES else SHORT
+
+
+def aim_of(seed: int) -> Cell | None:
+    """Short lives take the cells of the table in turn, so that none stays empty."""
+    return None if seed < LONG_LIVES else CELLS[(seed - LONG_LIVES) % len(CELLS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +73,11 @@ class Report:
 
     @property
     def is_conclusive(self) -> bool:
+        life = life_of(self.seed)
         return (
-            self.played_s >= PLAYED_S
-            and self.faults >= FAULTS_MIN
-            and self.past_pause >= PAST_PAUSE_MIN
+            self.played_s >= life.played_s
+            and self.faults >= life.faults_min
+            and self.past_pause >= life.past_pause_min
         )
 
 
@@ -62,10 +86,13 @@ class Player:
 
     def __init__(self, seed: int, is_verbose: bool = False) -> None:
         self.seed = seed
-        self.cluster = SimCluster(seed, setting_of(seed))
+        self.life = life_of(seed)
+        aim = aim_of(seed)
+        self.cluster = SimCluster(seed, setting_of(seed, aim))
         self.cluster.is_verbose = is_verbose
-        self.chaos = Chaos(self.cluster)
-        self.operators = Operators(self.cluster)
+        self.chaos = Chaos(self.cluster, self.life.rest_s, aim)
+        pause_s = (1.5, 6.0) if self.life is LONG else (0.8, 3.0)
+        self.operators = Operators(self.cluster, pause_s)
 
     def play(self) -> Report:
         """Safety while faults last, liveness after the last one."""
@@ -83,8 +110,8 @@ class Player:
             if complaints:
                 waited = f"{TAIL_S:.0f} s after the last fault"
                 trouble = f"not well {waited}: " + "; ".join(complaints)
-            elif self.cluster.world.now < PLAYED_S:
-                self.cluster.run(PLAYED_S - self.cluster.world.now)
+            elif self.cluster.world.now < self.life.played_s:
+                self.cluster.run(self.life.played_s - self.cluster.world.now)
             if not trouble and (complaints := self.cluster.settle(30.0)):
                 trouble = "not well at the end: " + "; ".join(complaints)
         except Exception as broken:
@@ -93,13 +120,13 @@ class Player:
 
     def _hurt(self) -> None:
         cluster = self.cluster
-        cluster.run(FAULTY_S)
+        cluster.run(self.life.faulty_s)
         cluster.world.run_while(lambda: not self._is_enough(), FAULTY_MAX_S, 10.0)
 
     def _is_enough(self) -> bool:
         return (
-            len(self.chaos.effective()) >= FAULTS_MIN
-            and len(self.cluster.past_pause) >= PAST_PAUSE_MIN
+            len(self.chaos.effective()) >= self.life.faults_min
+            and len(self.cluster.past_pause) >= self.life.past_pause_min
         )
 
     def _report(self, settled_s: float, trouble: str) -> Report:

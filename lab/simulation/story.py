@@ -16,53 +16,61 @@ scenario promises.
     cut|heal NAME NAME          all networks between two of them, both ways
     cut-off|join NODE           everything between it and all others
     storage-fails NODE          once
+    kill-guest NAME             its process
+    split NODES NODES           groups of hosts (a,b,c1) that lose each other; `heal` the same words
+    blind NODE                  it does not reach the witness; `heal blind NODE`
+    witness down|up
+    quorum MODE
+    weight NODE VOTES
+    set NAME=NUMBER             a property of the cluster
+    stop-node|start-node|evict NODE
+    force NODE                  run on it without a quorum, under an oath
+    freeze|thaw|rival coordinator
+
+A line `with nodes 4 mode DiskOnly home node1 grace 6` says what the lab is made of; its log tells
+of views, of the witness's holder and of guests that are turned off, too.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from agent.convergence import DEFAULT_POLICY
-from coordinator.requests import (
-    CancelAttempt,
-    CreateVm,
-    JoinNode,
-    MigrateVm,
-    PauseNode,
-    ResumeNode,
-    StartVm,
-    StopVm,
-)
-from lab.simulation.cluster import Setting, SimCluster
-from lab.simulation.faults import Cut, cut_between, cut_off
+from coordinator.requests import Accepted, EvictNode, JoinNode, Request, Response
+from coordinator.store import Row
+from lab.script import Rows, Script, Stage, Standing, order_of, parse, places
+from lab.simulation.cluster import WITNESS_OF, Setting, SimCluster
+from lab.simulation.faults import Cut, cut_between, cut_off, other_than
+from lab.simulation.guest import SimWorker
 from lab.simulation.operators import wave_vm
-from protocol.names import AttemptId, NodeName, Step, Verify, VmName
+from lab.simulation.partitions import apart
+from lab.simulation.vote_faults import witness_of
+from lab.simulation.witness import way_to
+from protocol.names import AttemptId, NodeName, Personality, QuorumMode, Step, Timing, VmName
 
 TAIL_S = 60.0
 """How long after the last line all must be well again."""
-
-STEPS = {step.value: step for step in Step}
 
 
 class Story:
     """Plays one script. Its log has the commands and the moves that came of them, nothing else."""
 
-    def __init__(self, script: str, nodes: int = 3, seed: int = 0) -> None:
-        names = tuple(f"node{number}" for number in range(1, nodes + 1))
+    def __init__(self, script: str, seed: int = 0) -> None:
+        told = parse(script)
         self.log: list[str] = []
+        self.standings: dict[int, Standing] = {}
+        """How things stood before each line of the script that has a time, by its number."""
+
         self._began = 0.0
-        self._lines: list[tuple[float, str]] = []
+        self._frozen = ""
+        self._lines = told.lines
         self._at_steps: dict[Step, list[str]] = {}
         self._cuts: dict[tuple[str, ...], Cut] = {}
-        for line in script.splitlines():
-            words = line.partition("#")[0].split(maxsplit=1)
-            if len(words) == 2 and words[0] in STEPS:
-                self._at_steps.setdefault(STEPS[words[0]], []).append(words[1].strip())
-            elif len(words) == 2:
-                self._lines.append((float(words[0]), words[1].strip()))
-        added = [words.removeprefix("add ") for _, words in self._lines if words.startswith("add ")]
-        setting = Setting(nodes=names, spares=tuple(added), is_coded=True)
-        self.cluster = SimCluster(seed, setting)
+        self.cluster = SimCluster(seed, _setting(told))
+        newest = partial(_newest, self.cluster)
+        self._stage = Stage(wave_vm(5), WITNESS_OF.__getitem__, newest)
+        if told.tells_more:
+            self._tell_more()
 
     def play(self) -> str:
         cluster = self.cluster
@@ -70,12 +78,45 @@ class Story:
         self._began = cluster.world.now
         cluster.checker.on_move = self._say
         cluster.on_step.append(self._step_reached)
-        for at_s, words in self._lines:
-            cluster.world.after(at_s, self._do, words)
-        cluster.run(max(at_s for at_s, _ in self._lines) + 1.0)
+        last_s = 0.0
+        for number, line in enumerate(self._lines):
+            if isinstance(line.when, Step):
+                self._at_steps.setdefault(line.when, []).append(line.words)
+            else:
+                cluster.world.after(line.when, self._line, number, line.words)
+                last_s = max(last_s, line.when)
+        cluster.run(last_s + 1.0)
         complaints = cluster.settle(TAIL_S)
+        for words in cluster.checker.ballots.exempt:
+            self._say(f"exempt: {words}")
         self._say("all is well" if not complaints else "; ".join(complaints))
         return "\n".join(self.log) + "\n"
+
+    def _tell_more(self) -> None:
+        """Views that hold, the witness's holder, guests that end."""
+        cluster, told = self.cluster, {"view": "", "witness": ""}
+
+        def changed(what: str, words: str) -> None:
+            if self._began and words != told[what]:
+                told[what] = words
+                self._say(words)
+
+        def view(row: Row) -> None:
+            if row.value is not None and row.value["held"]:
+                members = ", ".join(member["node"] for member in row.value["members"])
+                changed("view", f"view {row.value['number']} holds: {members}")
+
+        def written(before: Any, after: Any) -> None:
+            if after is not None:
+                changed("witness", f"the witness is {after.node or 'nobody'}'s")
+
+        def ended(worker: SimWorker) -> None:
+            self._say(f"{worker.vm} is gone from {worker.incarnation}")
+
+        cluster.truth.on_change("view", view)
+        for witness in cluster.witnesses.values():
+            witness.on_write.append(written)
+        cluster.checker.on_end = ended
 
     def _say(self, words: str) -> None:
         self.log.append(f"{self.cluster.world.now - self._began:8.3f} {words}")
@@ -85,36 +126,43 @@ class Story:
             self._say(f"# {step.value} is reached")
             self.cluster.world.after(0.0, self._do, words)
 
+    def _line(self, number: int, words: str) -> None:
+        self.standings[number] = self.standing()
+        self._do(words)
+
+    def standing(self) -> Standing:
+        """How things stand at this moment."""
+        cluster = self.cluster
+        copies = [(w.vm, m.node, w) for m in cluster.machines.values() for w in m.workers]
+        view = cluster.truth.get("view").value or {"held": False}
+        votes = view["votes"]
+        mode = QuorumMode(votes["mode"])
+        attempts = [row.value for row in cluster.truth.range("attempt/") if row.value]
+        rows = Rows(
+            {name: row["owner"] for name, row in cluster.checker.vms.items()},
+            tuple(member["node"] for member in view["members"]) if view["held"] else (),
+            tuple(row.value["name"] for row in cluster.truth.range("node/") if row.value),
+            mode.value,
+            {row["id"]: row["decision"] for row in attempts},
+        )
+        return Standing(
+            places((vm, node) for vm, node, worker in copies if worker.is_running()),
+            places((vm, node) for vm, node, worker in copies if worker.alive),
+            cluster.holder(WITNESS_OF[mode]),
+            rows,
+        )
+
     def _do(self, words: str) -> None:
         self._say(f"# {words}")
         self._deed(words.split())()
 
     def _deed(self, words: list[str]) -> Callable[[], Any]:
-        cluster, machines = self.cluster, self.cluster.machines
+        order, machines = order_of(words, self._stage), self.cluster.machines
+        if order is not None:
+            return partial(self._ask, order)
         match words:
-            case ["vm", vm, "on", node]:
-                order = CreateVm(VmName(vm), wave_vm(5), NodeName(node), start=True)
-                return partial(cluster.ask, order)
-            case ["start", vm]:
-                return partial(cluster.ask, StartVm(VmName(vm)))
-            case ["stop", vm]:
-                return partial(cluster.ask, StopVm(VmName(vm)))
-            case ["migrate", vm, "to", node]:
-                move = MigrateVm(VmName(vm), NodeName(node), DEFAULT_POLICY, Verify.FULL)
-                return partial(cluster.ask, move)
-            case ["cancel"]:
-                return partial(cluster.ask, CancelAttempt(max(cluster.steps)))
-            case ["add", node]:
-                cluster.checker.expected.add(NodeName(node))
-                return partial(cluster.ask, JoinNode(NodeName(node)))
-            case ["drain", node]:
-                return partial(cluster.ask, PauseNode(NodeName(node), drain=True))
-            case ["resume", node]:
-                return partial(cluster.ask, ResumeNode(NodeName(node)))
-            case ["kill", "coordinator"]:
-                return cluster.coordinators[cluster.leader].kill
-            case ["revive", "coordinator"]:
-                return cluster.coordinators[cluster.leader].start
+            case [how, "coordinator"]:
+                return self._coordinator_deed(how)
             case ["kill", node]:
                 return machines[NodeName(node)].kill
             case ["revive", node]:
@@ -125,10 +173,54 @@ class Story:
                 return machines[NodeName(node)].thaw
             case ["storage-fails", node]:
                 return partial(setattr, machines[NodeName(node)], "fails_storage", 1)
+            case ["kill-guest", vm]:
+                return partial(self._kill_guest, VmName(vm))
+            case ["witness", "down" | "up" as how]:
+                return partial(setattr, witness_of(self.cluster), "is_down", how == "down")
         return self._network_deed(words)
+
+    def _ask(self, order: Request) -> None:
+        match order:
+            case JoinNode(node):
+                self.cluster.checker.expected.add(node)
+            case EvictNode(node):
+                self.cluster.checker.expected.discard(node)
+        self.cluster.ask(order, self._heard)
+
+    def _heard(self, response: Response) -> None:
+        """Operators say aloud what was refused."""
+        if not isinstance(response, Accepted):
+            self._say(f"refused: {response.sentence}")
+
+    def _kill_guest(self, vm: VmName) -> None:
+        for machine in self.cluster.machines.values():
+            if machine.agent is not None:
+                machine.agent.vms.lose(vm)
+
+    def _coordinator_deed(self, how: str) -> Callable[[], Any]:
+        place = self.cluster.coordinators[self.cluster.leader]
+        match how:
+            case "kill":
+                return place.kill
+            case "revive":
+                return place.start
+            case "freeze":
+                self._frozen = place.name
+                return place.freeze
+            case "thaw":
+                return self.cluster.coordinators[self._frozen].thaw
+            case "rival":
+                return self.cluster.coordinators[other_than(place.name)].start
+        raise ValueError(f"no such command: {how} coordinator")
 
     def _network_deed(self, words: list[str]) -> Callable[[], Any]:
         match words:
+            case ["split", *groups]:
+                pairs = sorted(apart(*(group.split(",") for group in groups)))
+                ways = tuple((net, *pair) for net in self.cluster.networks for pair in pairs)
+                return self._new_cut(tuple(groups), Cut(self.cluster, ways)).begin
+            case ["blind", node]:
+                return self._new_cut(("blind", node), Cut(self.cluster, (way_to(node),))).begin
             case ["cut", one, other]:
                 return self._new_cut((one, other), cut_between(self.cluster, one, other)).begin
             case ["cut-off", node]:
@@ -140,3 +232,20 @@ class Story:
     def _new_cut(self, names: tuple[str, ...], cut: Cut) -> Cut:
         self._cuts[names] = cut
         return cut
+
+
+def _newest(cluster: SimCluster) -> AttemptId:
+    return max(cluster.steps)
+
+
+def _setting(told: Script) -> Setting:
+    calm, made_of = Setting(), told.made_of
+    return Setting(
+        nodes=told.nodes,
+        spares=told.spares,
+        is_coded=True,
+        mode=QuorumMode(made_of.get("mode", calm.mode.value)),
+        personality=Personality(made_of.get("personality", calm.personality.value)),
+        homes=(made_of.get("home", calm.homes[0]), calm.homes[1]),
+        timing=replace(calm.timing, grace_s=float(made_of.get("grace", Timing().grace_s))),
+    )

@@ -80,6 +80,11 @@ class Clock:
     def now(self) -> float:
         return self._offset_s + self._rate * self._world.now
 
+    @property
+    def wall_offset_s(self) -> float:
+        """What makes wall-clock time of this clock, as the coordinators' hosts agree about it."""
+        return -self._offset_s
+
     def in_world(self, local_s: float) -> float:
         """When it is `local_s` on this clock, in the world's time."""
         return (local_s - self._offset_s) / self._rate

@@ -1,18 +1,42 @@
 """The checker sees each kind of broken promise, and lets the lawful pass."""
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import pytest
 
 from agent.actions import NodeRecord
 from coordinator.store import Put, Txn
-from lab.simulation.checker import CheckedStore, Checker, Violation
+from lab.simulation.ballots import Violation
+from lab.simulation.checker import CheckedStore, Checker
 from lab.simulation.guest import LeasePage, SimWorker, wave_is_whole
 from lab.simulation.operators import wave_vm
 from lab.simulation.world import Clock, World
-from protocol.names import Epoch, Hold, Incarnation, NodeName, Term, VmName
+from protocol.messages import ViewAcked
+from protocol.names import (
+    ClusterId,
+    Epoch,
+    Hold,
+    Incarnation,
+    NodeName,
+    Term,
+    ViewNumber,
+    VmName,
+    VoteConfig,
+)
 
 VM = VmName("vm1")
+HOME = ClusterId("home")
+VOTER = NodeName("voter")
+"""Has the only vote, and is in every view."""
+
+
+@dataclass
+class Machine:
+    """A disk, and nothing that runs."""
+
+    disk: NodeRecord = field(default_factory=NodeRecord)
+    agent: None = None
 
 
 class Ground:
@@ -23,6 +47,8 @@ class Ground:
         self.truth = CheckedStore()
         self.term = self.truth.take_term(1, "c1")
         self.checker = Checker(self.world, self.truth)
+        self.voter = Machine()
+        self.checker.machines = cast(Any, {VOTER: self.voter})
 
     def write(self, **rows: dict[str, Any]) -> None:
         puts = tuple(Put(key.replace("_", "/"), value) for key, value in rows.items())
@@ -30,8 +56,19 @@ class Ground:
         self.checker.after_event()
 
     def view(self, number: int, *lives: str, held: bool = True) -> None:
-        shown = {"members": [{"incarnation": life} for life in lives], "votes": []}
+        votes = {"index": 1, "votes": [[VOTER, 1]], "witness": None, "forced": False}
+        members = [{"node": life[:-2], "incarnation": life} for life in (*lives, f"{VOTER}-1")]
+        shown = {"members": members, "votes": votes}
+        if held:
+            self.acknowledge(number)
         self.write(view={"number": number, "term": 1, "held": held, "held_view": shown, **shown})
+
+    def acknowledge(self, number: int) -> None:
+        votes = VoteConfig(1, ((VOTER, 1),))
+        self.voter.disk = NodeRecord(HOME, Term(1), ViewNumber(number), votes)
+        life = Incarnation(f"{VOTER}-1")
+        said = ViewAcked(HOME, Term(1), life, ViewNumber(number))
+        self.checker.agent_says(VOTER, life, said)
 
     def owner(self, life: str, epoch: int, live: bool = True) -> None:
         row = {"owner_incarnation": life, "epoch": epoch, "live": live, "attempt": None}
@@ -84,7 +121,7 @@ def test_a_second_copy_is_seen_when_it_begins() -> None:
     ground.worker("a-1", 1).look()
     second = ground.worker("a-1", 1)
 
-    with pytest.raises(Violation, match="vm1 runs on a-1"):
+    with pytest.raises(Violation, match="vm1 begins on a-1"):
         second.look()
 
 
@@ -173,7 +210,7 @@ def test_two_views_of_one_number_are_seen() -> None:
 
 def test_a_node_that_forgets_a_term_is_seen() -> None:
     ground = Ground()
-    old, new = NodeRecord(highest_term=Term(3)), NodeRecord(highest_term=Term(2))
+    old, new = NodeRecord(HOME, highest_term=Term(3)), NodeRecord(HOME, highest_term=Term(2))
 
     with pytest.raises(Violation, match="go back"):
         ground.checker.persisted(NodeName("a"), old, new)

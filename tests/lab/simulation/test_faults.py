@@ -14,15 +14,15 @@ from lab.simulation.faults import (
     cut_between,
 )
 from lab.simulation.operators import wave_vm
-from protocol.names import AttemptId, NodeName, Step, Verify, VmName
+from protocol.names import AttemptId, NodeName, QuorumMode, Step, Verify, VmName
 
 ONE, TWO = NodeName("node1"), NodeName("node2")
 VM = VmName("vm1")
 
 
-def lab() -> SimCluster:
+def lab(mode: QuorumMode = QuorumMode.NODE_MAJORITY) -> SimCluster:
     """Three nodes and a spare one; node1 has a running VM."""
-    cluster = SimCluster(5, Setting(spares=("node4",)))
+    cluster = SimCluster(5, Setting(spares=("node4",), mode=mode))
     cluster.start()
     cluster.ask(CreateVm(VM, wave_vm(10), ONE, start=True))
     cluster.run(8.0)
@@ -32,10 +32,12 @@ def lab() -> SimCluster:
 
 @pytest.mark.parametrize("name", [*NODE_FAULTS, *LAB_FAULTS])
 def test_a_fault_takes_effect_and_heals(name: str) -> None:
-    cluster = lab()
+    cluster = lab(QuorumMode.NODE_AND_DISK if "witness" in name else QuorumMode.NODE_MAJORITY)
     target = name == "storage fails"
+    if name == "evict":
+        cluster.checker.expected.discard(TWO)
     fault = (
-        NODE_FAULTS[name](cluster, TWO if target else ONE)
+        NODE_FAULTS[name](cluster, TWO if target or name == "evict" else ONE)
         if name in NODE_FAULTS
         else LAB_FAULTS[name](cluster)
     )
