@@ -43,6 +43,14 @@ def step(world: World) -> None:
         world.none_since_s = world.now
 
 
+def next_actor(world: World) -> str:
+    """Whom the next event happens to: a node or a coordinator."""
+    for item in world.queue:
+        if not _waits(world, item):
+            return item.to
+    return min(_timers(world), key=lambda timer: timer[:3])[2]
+
+
 def _waits(world: World, item: Item) -> bool:
     """Its receiver is frozen; what is under way to nobody does not wait."""
     place = world.seats.get(item.to) or world.machines[NodeName(item.to)]
@@ -159,6 +167,7 @@ def _greeted(world: World, machine: Machine, item: Item) -> None:
         order.target.incarnation == machine.core.incarnation
         and guest is not None
         and guest.is_made
+        and not guest.is_taken
         and guest.attempt == order.attempt
         and guest.epoch == order.epoch
         and bool(guest.holds & Hold.ATTEMPT)
@@ -169,6 +178,8 @@ def _greeted(world: World, machine: Machine, item: Item) -> None:
         refused = agent_events.PeerLost(order.attempt, "the target refused the greeting")
         world.queue.append(own_item(source, "fed", refused))
         return
+    assert guest is not None
+    guest.is_taken = True
     feed(world, machine, agent_events.SourceConnected(order.attempt))
     world.queue.append(own_item(source, "fed", agent_events.Connected(order.attempt, NETWORK)))
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from lab.exploration.acting import next_actor
 from lab.exploration.lives import break_link, kill, kill_leader
-from lab.exploration.world import NODES, TIMING, Item, Late, World
+from lab.exploration.world import NODES, TIMING, Item, Late, Machine, Seat, World
 from protocol.names import NodeName
 
 LATE_S = (0.0, TIMING.delay_s, TIMING.support_s + TIMING.delay_s)
@@ -45,25 +46,40 @@ class Deviation:
 
 
 def deviations(world: World, budget: Budget) -> Iterator[Deviation]:
-    """All that is possible at this point, within the budget."""
+    """All that is possible at this point, within the budget.
+
+    Who is not about to do anything may as well die a moment later: processes are hurt right before
+    something happens to them.
+    """
     if budget.total <= 0:
         return
-    if budget.crashes:
-        for machine in world.alive():
-            yield Deviation("crashes", "crash and restart", machine.node)
-            yield Deviation("crashes", "crash for good", machine.node)
-    if budget.expiries:
-        for machine in world.alive():
-            if machine.frozen_until_s <= world.now:
-                yield Deviation("expiries", "freeze beyond the lease", machine.node)
-    if budget.leaders:
-        for seat in world.seats.values():
-            if seat.core is not None and seat.core.leads and seat.frozen_until_s <= world.now:
-                yield Deviation("leaders", "another leads after the death of", seat.name)
-                yield Deviation("leaders", "another leads while there sleeps", seat.name)
-                yield Deviation("crashes" if budget.crashes else "leaders", "restart", seat.name)
+    actor = next_actor(world)
+    if actor in world.seats:
+        yield from _of_leader(world, world.seats[actor], budget)
+    elif actor:
+        yield from _of_node(world, world.machines[NodeName(actor)], budget)
     if budget.messages:
         yield from _of_messages(world)
+
+
+def _of_node(world: World, machine: Machine, budget: Budget) -> Iterator[Deviation]:
+    if machine.core is None:
+        return
+    if budget.crashes:
+        yield Deviation("crashes", "crash and restart", machine.node)
+        yield Deviation("crashes", "crash for good", machine.node)
+    if budget.expiries and machine.frozen_until_s <= world.now:
+        yield Deviation("expiries", "freeze beyond the lease", machine.node)
+
+
+def _of_leader(world: World, seat: Seat, budget: Budget) -> Iterator[Deviation]:
+    if seat.core is None or not seat.core.leads or seat.frozen_until_s > world.now:
+        return
+    if budget.leaders:
+        yield Deviation("leaders", "another leads after the death of", seat.name)
+        yield Deviation("leaders", "another leads while there sleeps", seat.name)
+    if budget.crashes:
+        yield Deviation("crashes", "restart", seat.name)
 
 
 def _of_messages(world: World) -> Iterator[Deviation]:

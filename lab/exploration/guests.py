@@ -16,6 +16,8 @@ class Guest:
     memory: str
     attempt: AttemptId | None = None
     is_made: bool = False
+    is_taken: bool = False
+    """A source has been let in; no other connection is."""
 
 
 @dataclass(slots=True)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from coordinator.requests import CreateVm, FormCluster, MigrateVm
 from lab.exploration.acting import ask, start_leader, step
+from lab.exploration.guests import Guest
 from lab.exploration.lives import kill, start
 from lab.exploration.world import BEGINS_S, NODES, TIMING, World
-from protocol.names import PAGE_BYTES, Fill, Verify, VmName, VmSpec, Workload
+from protocol.names import PAGE_BYTES, Fill, Hold, NodeName, Verify, VmName, VmSpec, Workload
 
 VM = VmName("vm")
 
@@ -56,12 +57,21 @@ def handing_over() -> World:
     return world
 
 
+def switching() -> World:
+    """The guest stands still: the last pages, the storage, the consent and the commit follow."""
+    world = handing_over()
+    while not any(guest.holds & Hold.ATTEMPT for guest in _guests(world, NODES[0])):
+        step(world)
+    return world
+
+
+def _guests(world: World, node: NodeName) -> list[Guest]:
+    return list(world.machines[node].guests.there.values())
+
+
 def _moves(world: World) -> bool:
-    row = world.store.get("vm/vm").value or {}
-    number = row.get("attempt")
-    if number is None:
-        return True
-    attempt = world.store.get(f"attempt/{number:09d}").value
+    """Until the attempt is closed."""
+    attempt = world.store.get("attempt/000000001").value
     return attempt is None or attempt["ended_at"] is None
 
 
@@ -78,5 +88,6 @@ def _changes(world: World) -> bool:
 
 STORIES = (
     Story("hand-over", "a live migration from its request to its end", handing_over, _moves),
+    Story("switch", "a live migration from the pause of its guest", switching, _moves),
     Story("view-change", "the owner of a VM dies for good", losing_the_owner, _changes),
 )
