@@ -25,6 +25,7 @@ from protocol.messages.orders import (
     Decided,
     Evicted,
     FailVm,
+    KeepCopy,
     Migrate,
     Ping,
     ProposeView,
@@ -32,11 +33,14 @@ from protocol.messages.orders import (
     StartVm,
     StopVm,
     TurnedAway,
+    WantCopy,
     Welcome,
 )
 from protocol.messages.reports import (
     AttemptReport,
     Consented,
+    CopyKept,
+    CopyOffered,
     Ended,
     GaveUp,
     Hello,
@@ -67,6 +71,8 @@ FromAgent = (
     | GaveUp
     | Ended
     | WitnessChanged
+    | CopyKept
+    | CopyOffered
 )
 ToAgent = (
     Welcome
@@ -74,6 +80,8 @@ ToAgent = (
     | ProposeView
     | Ping
     | Arbitrate
+    | KeepCopy
+    | WantCopy
     | Evicted
     | StartVm
     | StopVm
@@ -100,6 +108,8 @@ __all__ = [
     "Arbitrate",
     "AttemptReport",
     "Consented",
+    "CopyKept",
+    "CopyOffered",
     "Decided",
     "DeviceState",
     "Ended",
@@ -113,6 +123,7 @@ __all__ = [
     "HeartbeatAnswer",
     "HeartbeatMessage",
     "Hello",
+    "KeepCopy",
     "Message",
     "Migrate",
     "MigrationMessage",
@@ -138,6 +149,7 @@ __all__ = [
     "VmReport",
     "VmStarted",
     "VmStopped",
+    "WantCopy",
     "Welcome",
     "WitnessChanged",
     "WitnessStatus",

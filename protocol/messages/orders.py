@@ -70,6 +70,33 @@ class Arbitrate:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepCopy:
+    """One part of the cluster database, for who holds the disk witness to keep there: all rows but
+    the event log, as the store had them at `revision`.
+    """
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    revision: int
+    part: int
+    parts: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WantCopy:
+    """Say what copy of the cluster database the disk witness has.
+
+    Answered whoever asks, under whatever term: reading gives no right.
+    """
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+
+
+@dataclass(frozen=True, slots=True)
 class Evicted:
     """The node belongs to the cluster no more: it forgets it, and begins anew as one of none."""
 

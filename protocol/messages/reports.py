@@ -130,6 +130,34 @@ class WitnessChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyKept:
+    """The copy of `revision` is on the disk witness; with a `reason` it is not, and why."""
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    revision: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOffered:
+    """One part of the newest copy on the disk witness, which a leader of `copy_term` had kept
+    there. Of no parts: there is none to be had, and why.
+    """
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    copy_term: Term
+    revision: int
+    part: int
+    parts: int
+    content: bytes
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VmStarted:
     cluster: ClusterId
     term: Term
