@@ -4,6 +4,7 @@ returned.
 
 from dataclasses import dataclass
 
+from agent.copy_record import DatabaseCopy
 from agent.witness_record import WitnessRecord
 from protocol.messages import FromAgent, HeartbeatMessage, MigrationMessage
 from protocol.names import (
@@ -95,6 +96,26 @@ class WriteWitness:
     witness: Witness
     version: int
     record: WitnessRecord
+    begun_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCopy:
+    """Keep the cluster database beside the witness's record, beside the loop.
+
+    Ends in CopyStored or CopyFailed.
+    """
+
+    witness: Witness
+    copy: DatabaseCopy
+    begun_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FetchCopy:
+    """Read the newest copy, beside the loop. Ends in CopyFetched or CopyFailed."""
+
+    witness: Witness
     begun_at: float
 
 
@@ -276,6 +297,8 @@ Action = (
     | SendBeat
     | ReadWitness
     | WriteWitness
+    | StoreCopy
+    | FetchCopy
     | SetLease
     | CreateVm
     | SetHolds

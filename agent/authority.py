@@ -3,7 +3,16 @@
 from dataclasses import dataclass
 
 from agent.actions import NodeRecord
-from protocol.messages import Arbitrate, Evicted, Ping, ProposeView, ToAgent, TurnedAway, Welcome
+from protocol.messages import (
+    Arbitrate,
+    Evicted,
+    Ping,
+    ProposeView,
+    ToAgent,
+    TurnedAway,
+    WantCopy,
+    Welcome,
+)
 from protocol.names import Incarnation, Term, Timing
 
 
@@ -43,6 +52,8 @@ def refusal(
             f"{record.cluster or 'none'}.",
             hangs_up=True,
         )
+    if isinstance(message, WantCopy):
+        return None  # a question, which nothing follows from here
     if message.term < record.highest_term:
         return _stale(message.term, record)
     # These are for who was not welcomed, too: the first gives no right, the second takes all.

@@ -1,6 +1,7 @@
 """One agent's whole mind behind one door: events and the time go in, actions come out."""
 
 from dataclasses import replace
+from functools import partial
 
 from agent import words
 from agent.actions import (
@@ -18,8 +19,12 @@ from agent.actions import (
 from agent.attempts import Attempts
 from agent.authority import refusal, silence_max_s
 from agent.config import AgentConfig
+from agent.copies import Shelf
 from agent.events import (
     BeatReceived,
+    CopyFailed,
+    CopyFetched,
+    CopyStored,
     Event,
     GuestObserved,
     GuestPaused,
@@ -39,7 +44,7 @@ from agent.events import (
 )
 from agent.heartbeat import Heartbeats
 from agent.lease import NO_LEASE
-from agent.moves import DeadlinePassed, Here, LeaderHeard, VmLost
+from agent.moves import DeadlinePassed, LeaderHeard, VmLost
 from agent.patience import Patience
 from agent.pledges import Pledges, forgotten, is_brand_new
 from agent.views import Verdict, Views
@@ -52,6 +57,7 @@ from protocol.messages import (
     Evicted,
     FailVm,
     Heartbeat,
+    KeepCopy,
     Migrate,
     Ping,
     ProposeView,
@@ -60,10 +66,11 @@ from protocol.messages import (
     StopVm,
     ToAgent,
     TurnedAway,
+    WantCopy,
     Welcome,
     WitnessStatus,
 )
-from protocol.names import Hold, Incarnation, Term, View, VmName
+from protocol.names import Incarnation, Term, View, VmName
 
 FOREVER = float("inf")
 
@@ -85,8 +92,11 @@ class AgentCore:
         self.views = Views(config.node, incarnation, record.view, now + waits_s)
         cluster = cluster_of(self)
         self.carrier = Carrier(config.node, incarnation, cluster, record.votes, record.timing)
+        self.shelf = Shelf(incarnation)
         self.vms = Vms()
-        self.attempts = Attempts(self.vms, config.memory_bytes, config.limits, self._here)
+        self.attempts = Attempts(
+            self.vms, config.memory_bytes, config.limits, partial(words.here, self)
+        )
         self._born_s = now
         self._is_brand_new = is_brand_new(record)
         self._pledges = Pledges(record, now)
@@ -151,10 +161,13 @@ class AgentCore:
                 return [Tell(words.hello(self, now))]
             case LinkDown():
                 self._lose_leader()
+                self.shelf.link_lost()
                 self._is_linked = False
                 return []
             case WitnessRead() | WitnessWritten() | WitnessFailed():
                 return self._witness_answered(event, now)
+            case CopyStored() | CopyFetched() | CopyFailed():
+                return [*self.shelf.answered(event, now)]
             case VmCreated(vm):
                 return self.vms.created(vm)
             case VmFailed(vm, reason):
@@ -230,6 +243,8 @@ class AgentCore:
             case Arbitrate(cluster=cluster, votes=votes):
                 self.carrier.ask(votes, cluster, now)
                 return []
+            case KeepCopy() | WantCopy():
+                return [*self.shelf.told(message, self.carrier, now)]
             case Evicted(cluster=cluster):
                 reason = f"Node {self.config.node} was evicted from cluster {cluster}."
                 return [*self._persist(forgotten(self.record)), *self._leave(reason)]
@@ -242,9 +257,9 @@ class AgentCore:
         """A leader may say it again with other clocks; then nothing else changes."""
         record = self._pledges.retimed(self.record, welcome.timing, now)
         record = replace(record, cluster=welcome.cluster, highest_term=welcome.term)
-        if now < self.views.waits_until_s:
-            waits_until_s = self._born_s + welcome.timing.outlast_s
-            self.views.waits_until_s = max(self.views.waits_until_s, waits_until_s)
+        # Who knows no cluster may have lost its folder, and have promised by these clocks before.
+        if now < self.views.waits_until_s or self.record.cluster is None:
+            self.views.wait_until(self._born_s + welcome.timing.outlast_s)
         if welcome.timing != self.record.timing and self.views.adopted is not None:
             view = self.views.adopted
             self.heartbeats.live_by(view, welcome.cluster, welcome.timing, now)
@@ -277,6 +292,10 @@ class AgentCore:
     def _lose_leader(self) -> None:
         self._leader = None
         self.views.drop_pending()
+
+    @property
+    def is_welcome(self) -> bool:
+        return self._leader is not None
 
     # ---- views and lease
 
@@ -379,15 +398,3 @@ class AgentCore:
             Tell(words.vm_word(self, action)) if isinstance(action, Started | Stopped) else action
             for action in outcome
         ]
-
-    def _here(self, vm: VmName) -> Here:
-        here = self.vms.vms.get(vm)
-        return Here(
-            cluster_of(self),
-            self.record.highest_term,
-            self.incarnation,
-            self._leader is not None,
-            Hold.NONE if here is None else here.holds,
-            0 if here is None else here.spec.pages,
-            self.config.limits,
-        )

@@ -4,6 +4,8 @@
 
 from dataclasses import dataclass
 
+from agent.actions import FetchCopy, StoreCopy
+from agent.copy_record import DatabaseCopy
 from agent.witness_record import WitnessRecord
 from protocol.messages import HeartbeatMessage, MigrationMessage, RoundRecord, ToAgent
 from protocol.names import AttemptId, NetworkName, VmName
@@ -68,6 +70,32 @@ class WitnessFailed:
 
     reason: str
     begun_at: float
+
+
+# ---- the copy of the database beside it; `order` is the action that it answers
+
+
+@dataclass(frozen=True, slots=True)
+class CopyStored:
+    """The copy of the database is on the disk, or a newer one is."""
+
+    order: StoreCopy
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFetched:
+    """The newest copy that the disk has, if it has one."""
+
+    order: FetchCopy
+    copy: DatabaseCopy | None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFailed:
+    """A copy could not be kept or read, or not in time; one to be kept may come to be there yet."""
+
+    order: StoreCopy | FetchCopy
+    reason: str
 
 
 # ---- VMs
@@ -251,6 +279,7 @@ TargetEvent = (
     | PeerLost
 )
 WitnessEvent = WitnessRead | WitnessWritten | WitnessFailed
+CopyEvent = CopyStored | CopyFetched | CopyFailed
 Event = (
     Tick
     | LinkUp
@@ -258,6 +287,7 @@ Event = (
     | Told
     | BeatReceived
     | WitnessEvent
+    | CopyEvent
     | VmEvent
     | SourceEvent
     | TargetEvent

@@ -53,6 +53,10 @@ class Views:
         """The newest number that this node has acknowledged, in this life or an earlier one."""
         return self._acked
 
+    def wait_until(self, s: float) -> None:
+        """The start wait lasts so long at least."""
+        self.waits_until_s = max(self.waits_until_s, s)
+
     def propose(self, term: Term, view: View, promises: Promises, brand_new: bool) -> Verdict:
         """Take a leader's proposal. `brand_new`: this node never belonged to a cluster before this
         one.

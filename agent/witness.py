@@ -24,6 +24,7 @@ from agent.witness_states import (
     Held,
     Seen,
     holder_of,
+    shortened,
     state_of,
     until_s,
 )
@@ -71,7 +72,7 @@ class Carrier:
         self._incarnation = incarnation
         self._cluster = cluster
         self._votes = votes
-        self._witness = None if votes is None else votes.witness
+        self.witness = None if votes is None else votes.witness
         self._view: View | None = None
         self._asked_until_s = NEVER
         self._seen: Seen | None = None
@@ -102,7 +103,7 @@ class Carrier:
         if self._votes is None or view.votes.index >= self._votes.index:
             self._votes = view.votes
         self._choose(now)
-        if self._witness is not None:
+        if self.witness is not None:
             self.next_s = min(self.next_s, now)
 
     def ask(self, votes: VoteConfig, cluster: ClusterId, now: float) -> None:
@@ -115,7 +116,7 @@ class Carrier:
         self._asked_until_s = now + self.timing.arbitration_max_s
         self._contending, self._rests_until_s = None, NEVER
         self._choose(now)
-        if self._witness is not None:
+        if self.witness is not None:
             self.next_s = min(self.next_s, now)
 
     def _choose(self, now: float) -> None:
@@ -125,9 +126,9 @@ class Carrier:
         if self._view is not None and now >= self._asked_until_s:
             self._votes = self._view.votes
         wanted = None if self._votes is None else self._votes.witness
-        if wanted == self._witness or self._is_holder:
+        if wanted == self.witness or self._is_holder:
             return
-        self._witness, self._under_way, self._looks_first = wanted, None, True
+        self.witness, self._under_way, self._looks_first = wanted, None, True
         self._seen = self._held = self._contending = None
         self._failed = ""
         self.next_s = FOREVER if wanted is None else now
@@ -148,7 +149,7 @@ class Carrier:
             or self._stopped
             or not is_carried_in(self._view, held.record)
             or self._view is None
-            or self._view.votes.witness != self._witness
+            or self._view.votes.witness != self.witness
         ):
             return NEVER
         return until_s(held, self.timing.drift_rate)
@@ -167,7 +168,7 @@ class Carrier:
 
     def status(self, now: float) -> WitnessStatus | None:
         """How this node finds the witness, for reports; None where there is none."""
-        if self._votes is None or self._witness is None:
+        if self._votes is None or self.witness is None:
             return None
         record = None if self._seen is None else self._seen.record
         index, view = (0, ViewNumber(0)) if record is None else (record.index, record.view)
@@ -197,14 +198,14 @@ class Carrier:
                 return []
             self._fail("it did not answer", now)
         self._choose(now)
-        if self._witness is None:
+        if self.witness is None:
             self.next_s = FOREVER
             return []
         self.next_s = now + self.timing.delay_s
         if self._is_holder:
-            self._under_way = self._as_holder(self._witness, now, around)
+            self._under_way = self._as_holder(self.witness, now, around)
         else:
-            self._under_way = self._as_contender(self._witness, now, around)
+            self._under_way = self._as_contender(self.witness, now, around)
         return [] if self._under_way is None else [self._under_way]
 
     def _as_holder(self, witness: Witness, now: float, around: Around) -> Deed | None:
@@ -212,25 +213,24 @@ class Carrier:
         the witness hears of the view that its holder lives by first: the old votes may need that.
         """
         self._contending = None
-        if self._has_use(now, around):
-            self._stopped = False
-            return ReadWitness(witness, now) if self._looks_first else self._renewal(witness, now)
-        self._stopped = True
+        self._stopped = not self._has_use(now, around)
         if self._looks_first:
             return ReadWitness(witness, now)
+        if not self._stopped:
+            return self._renewal(witness, now, around)
         if now >= around.spent_until_s:
             # From here on another may take it at once, whether an answer comes or not.
             self._held = None
             return WriteWitness(witness, self._version, self._record(witness, NOBODY), now)
         if self._view is not None and not self._has_told(self._view):
-            return self._renewal(witness, now)
+            return self._renewal(witness, now, around)
         self.next_s = min(self.next_s, around.spent_until_s)
         return None
 
     def _has_use(self, now: float, around: Around) -> bool:
         """A holder keeps it while it has a lease, for L after that, and while it is asked to."""
         assert self._votes is not None
-        if self._votes.witness != self._witness:
+        if self._votes.witness != self.witness:
             return False
         if now < around.lease_end_s:
             self._asked_until_s = NEVER  # what it was asked for has come
@@ -238,7 +238,7 @@ class Carrier:
             self._useful_s = now
             return True
         view = self._view
-        if view is None or view.votes.witness != self._witness or not view.votes.witness_votes:
+        if view is None or view.votes.witness != self.witness or not view.votes.witness_votes:
             return False
         self._useful_s = max(self._useful_s, min(now, around.lease_end_s))
         return now < self._useful_s + self.timing.support_s
@@ -247,7 +247,7 @@ class Carrier:
         self._contending = self._contention(now, around)
         take_s = self._take_s()
         if now >= take_s and not self._looks_first:
-            return self._renewal(witness, now)
+            return self._renewal(witness, now, around)
         self.next_s = min(self.next_s, max(now, take_s))
         return ReadWitness(witness, now)
 
@@ -281,7 +281,7 @@ class Carrier:
         record, view = None if self._seen is None else self._seen.record, self._view
         if now < self._asked_until_s:
             return record is None or record.index <= self._votes.index
-        if view is None or view.votes.witness != self._witness:
+        if view is None or view.votes.witness != self.witness:
             return False
         return record is None or is_as_new(view, record)
 
@@ -302,12 +302,13 @@ class Carrier:
         assert self._seen is not None, "it has looked"
         return self._seen.version
 
-    def _renewal(self, witness: Witness, now: float) -> WriteWitness:
-        record = self._record(witness, self._incarnation)
+    def _renewal(self, witness: Witness, now: float, around: Around) -> WriteWitness:
+        record = self._record(witness, self._incarnation, around.spent_until_s - now)
+        self._held = shortened(self._held, Held(now, record), self.timing.drift_rate)
         return WriteWitness(witness, self._version, record, now)
 
-    def _record(self, witness: Witness, holder: Incarnation) -> WitnessRecord:
-        """What the witness knows only grows, whoever writes it."""
+    def _record(self, witness: Witness, holder: Incarnation, used_s: float = 0.0) -> WitnessRecord:
+        """What it knows only grows. What is used under longer clocks yet makes the hold longer."""
         known = None if self._seen is None else self._seen.record
         index, number, copy = (0, ViewNumber(0), None)
         if known is not None:
@@ -317,7 +318,7 @@ class Carrier:
             if view.votes.index >= index and witness.kind is WitnessKind.DISK:
                 copy = view.votes
             index, number = max(index, view.votes.index), max(number, view.number)
-        hold_s = self.timing.witness_hold_s
+        hold_s = max(self.timing.witness_hold_s, used_s)
         return WitnessRecord(self._cluster, index, number, holder, self._node, hold_s, copy)
 
     def _has_told(self, view: View) -> bool:
@@ -390,7 +391,7 @@ class Carrier:
 
     def _go_on(self, action: Deed, now: float, at_once: bool) -> None:
         """The next look or renewal is due a delay after this one was begun, or sooner."""
-        if self._witness is None:
+        if self.witness is None:
             return
         next_s = now if at_once else max(now, action.begun_at + self.timing.delay_s)
         if not self._looks_first:

@@ -3,7 +3,7 @@ it is true, and the one word that this makes for reports.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.witness_record import NOBODY, WitnessRecord, usable_s
 from protocol.names import Incarnation, NodeName, WitnessState
@@ -53,6 +53,16 @@ class Contending:
 def until_s(held: Held, drift_rate: float) -> float:
     """When its holder stops using the witness."""
     return held.begun_at + usable_s(held.record.hold_s, drift_rate)
+
+
+def shortened(held: Held | None, renewal: Held, drift_rate: float) -> Held | None:
+    """What may be used of a hold while `renewal` is being written: under shorter clocks others may
+    see that, and wait it out, before the answer comes.
+    """
+    if held is None or until_s(held, drift_rate) <= until_s(renewal, drift_rate):
+        return held
+    record = replace(held.record, hold_s=renewal.record.hold_s)
+    return Held(renewal.begun_at, record)
 
 
 def holder_of(seen: Seen | None) -> Incarnation:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from agent.moves import Here
 from agent.vms import Started, Stopped
 from protocol.messages import (
     Hello,
@@ -12,7 +13,7 @@ from protocol.messages import (
     WitnessChanged,
     WitnessStatus,
 )
-from protocol.names import ClusterId, ViewNumber
+from protocol.names import ClusterId, Hold, ViewNumber, VmName
 
 if TYPE_CHECKING:
     from agent.core import AgentCore
@@ -77,3 +78,17 @@ def vm_word(core: "AgentCore", word: Started | Stopped) -> VmStarted | VmStopped
             return VmStarted(cluster, term, incarnation, vm, epoch)
         case Stopped(vm, epoch, reason):
             return VmStopped(cluster, term, incarnation, vm, epoch, reason)
+
+
+def here(core: "AgentCore", vm: VmName) -> Here:
+    """What the machines of attempts may know of their node."""
+    found = core.vms.vms.get(vm)
+    return Here(
+        cluster_of(core),
+        core.record.highest_term,
+        core.incarnation,
+        core.is_welcome,
+        Hold.NONE if found is None else found.holds,
+        0 if found is None else found.spec.pages,
+        core.config.limits,
+    )

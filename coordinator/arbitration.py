@@ -58,16 +58,21 @@ def with_witness(scene: Scene, config: VoteConfig, nodes: Set[NodeName]) -> bool
     return not holders(scene, config).isdisjoint(nodes)
 
 
-def have_quorum(scene: Scene, nodes: Set[NodeName]) -> bool:
+def have_quorum(
+    scene: Scene, nodes: Set[NodeName], letting_go: Set[NodeName] = frozenset()
+) -> bool:
     """Whether `nodes` could make a view hold: quorums of all configurations that have a say.
 
     The witness counts only if one of them holds it now. One that they might still take does not:
     its holder may be alive on the other side, with a lease that rests on it, and a view without
     that holder would end a life for which no other can be started. Members that need the witness
     contend for it, and once they hold it the view can be written.
+
+    A holder among those who are `letting_go` has nothing left to lose, and keeps the witness until
+    that very view ends its life: then one of `nodes` takes it.
     """
     return all(
-        quorum.has_quorum(config, nodes, with_witness(scene, config, nodes))
+        quorum.has_quorum(config, nodes, with_witness(scene, config, nodes | letting_go))
         for config in vote_configs(scene)
     )
 

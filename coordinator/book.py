@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coordinator.group_rows import GroupRow
+from coordinator.import_row import ImportRow
 from coordinator.network_rows import (
     MIGRATION_NETWORKS,
     MigrationNetworksRow,
@@ -51,6 +52,9 @@ class Book:
         self.networks: dict[NetworkName, NetworkRow] = {}
         self.migration: MigrationNetworksRow | None = None
         """None: nobody has set it, the configuration counts."""
+
+        self.importing: ImportRow | None = None
+        """A database is being put back, and some rows are of it and some are not."""
 
         self.attempts: dict[AttemptId, AttemptRow] = {}
         self.unclosed: dict[AttemptId, AttemptRow] = {}
@@ -110,6 +114,8 @@ class Book:
                     self.networks[NetworkName(name)] = NetworkRow.read(value)
             case "migration-networks":
                 self.migration = None if value is None else MigrationNetworksRow.read(value)
+            case "cluster-import":
+                self.importing = None if value is None else ImportRow.read(value)
             case "deleted":
                 self.deleted.pop(VmName(name), None)
                 if value is not None:

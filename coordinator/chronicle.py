@@ -125,6 +125,32 @@ def store_is_stale(missing: tuple[NodeName, ...]) -> Note:
     return Note(1561, "critical", text)
 
 
+def copy_not_kept(node: NodeName, reason: str) -> Note:
+    text = f"Node {node} could not write the cluster database to the disk witness: {reason}."
+    return Note(1557, "warning", text, node)
+
+
+def database_waits(missing: tuple[NodeName, ...]) -> Note:
+    text = (
+        "The disk witness has a copy of the cluster database that this store has lost. It is put"
+        f" back once every node of it was heard; still missing: {', '.join(missing)}."
+    )
+    return Note(1561, "critical", text)
+
+
+def copy_is_useless(reason: str) -> Note:
+    text = f"The copy of the cluster database on the disk witness was not put back: {reason}."
+    return Note(1561, "critical", text)
+
+
+def database_put_back(term: Term, revision: int, rows: int) -> Note:
+    text = (
+        f"The cluster database was put back from the copy on the disk witness: {rows} rows, as"
+        f" revision {revision} of term {term} had them."
+    )
+    return Note(9017, "warning", text)
+
+
 def quorum_forced(nodes: tuple[NodeName, ...]) -> Note:
     text = (
         f"The cluster was forced to run without a quorum on {', '.join(nodes)}: an operator has"

@@ -7,6 +7,7 @@ from coordinator import asking, chronicle, doorstep, forcing, leading, staleness
 from coordinator.actions import Action, CloseLink
 from coordinator.conduct import Conductor
 from coordinator.config import CoordinatorConfig
+from coordinator.copies import CopyKeeper
 from coordinator.desk import Desk, Tell
 from coordinator.draining import Draining
 from coordinator.events import (
@@ -35,23 +36,17 @@ from coordinator.properties import Configure
 from coordinator.reception import Reception
 from coordinator.regroup import Regroup
 from coordinator.requests import Declined, ForceQuorum, Request, Unknown
+from coordinator.revival import Revival
 from coordinator.scene import Scene
 from coordinator.store import Result
 from coordinator.tending import Tending
 from coordinator.written import Aftermath
 from protocol.messages import (
-    Consented,
-    Ended,
+    CopyKept,
+    CopyOffered,
     FromAgent,
-    GaveUp,
     Hello,
-    Ping,
     Pong,
-    Progress,
-    Reserved,
-    ViewAcked,
-    VmStarted,
-    VmStopped,
     WitnessChanged,
     WitnessStatus,
 )
@@ -71,6 +66,8 @@ class CoordinatorCore:
         self._networks = NetworkWatch(self._desk)
         self._aftermath = Aftermath(self._desk, self._tending, self._conductor, self._draining)
         self._reception = Reception(self._desk, self._tending, self._conductor, self._aftermath)
+        self._revival = Revival(self._desk, self._reception.greet)
+        self._copies = CopyKeeper()
         self._ping_at = float("inf")
         self._ping_seq = 0
         self._resigned: chronicle.Note | None = None
@@ -115,7 +112,8 @@ class CoordinatorCore:
     def wake_at(self) -> float:
         """When it wants the next Tick; infinity if never."""
         if not self._leading.leads:
-            return min(self._leading.retry_at, self._leading.ask_at)
+            repeat_at = self._desk.pen.wake_at() if self._revival.is_importing else float("inf")
+            return min(self._leading.retry_at, self._leading.ask_at, repeat_at)
         return min(self._ping_at, self._desk.pen.wake_at())
 
     def picture(self) -> Picture:
@@ -138,10 +136,9 @@ class CoordinatorCore:
     def _taken(self) -> tuple[Action, ...]:
         """All that is to be done now; what goes to the store goes with it."""
         desk = self._desk
-        if self._leading.leads:
-            if desk.look:
-                self._look()
-            self._write()
+        if self._leading.leads and desk.look:
+            self._look()
+        self._write()
         if not desk.out:
             return ()
         actions = tuple(desk.out)
@@ -150,9 +147,14 @@ class CoordinatorCore:
 
     # ---- the store
 
+    @property
+    def _may_write(self) -> bool:
+        """Who does not lead writes nothing but a database that it puts back."""
+        return self._leading.leads or self._revival.is_importing
+
     def _write(self) -> None:
         desk = self._desk
-        while not desk.pen.idle and self._leading.leads:
+        while not desk.pen.idle and self._may_write:
             works = desk.works
             outcomes, action = desk.pen.take(desk.scene, desk.new_work())
             if action is None and not outcomes:
@@ -168,7 +170,7 @@ class CoordinatorCore:
         self._leading.term_checked(work, result, self._desk)
         if self._leading.phase is Phase.DEPOSED:
             self._depose()
-        if self._leading.leads:
+        if self._may_write:
             self._came_of(self._desk.pen.answered(work, result, self._desk.scene))
 
     def _came_of(self, outcomes: Sequence[Outcome]) -> None:
@@ -178,11 +180,15 @@ class CoordinatorCore:
                 case Written(plan, draft):
                     self._store_heard_at = scene.now
                     self._aftermath.written(plan, draft)
+                    if self._revival.is_done(plan):
+                        self._resign(None, int(scene.term) + 1)  # and lead by what it has now
+                        return
                     if isinstance(plan, Form | Configure):
                         # Planned with no cluster's clocks: a short lease may end before.
                         self._ping_at = min(self._ping_at, scene.now + scene.book.timing.delay_s)
                 case Dropped(plan, why):
                     self._aftermath.dropped(plan, why)
+                    self._revival.dropped(plan)
                     if isinstance(plan, Force):
                         self._resign(None, int(scene.term) + 1)
                         return
@@ -194,6 +200,9 @@ class CoordinatorCore:
     # ---- leading
 
     def _gather(self) -> None:
+        if self._leading.may_look and self._revival.holds_back(self._leading.force is not None):
+            self._leading.ask_at = self._desk.scene.now + self._desk.scene.book.timing.delay_s
+            return
         if not self._leading.gathered(self._desk):
             return
         desk, scene = self._desk, self._desk.scene
@@ -236,6 +245,8 @@ class CoordinatorCore:
             else:
                 desk.answer(request, self._not_now())
         self._aftermath.give_up_waiting()
+        self._revival.begin_anew()
+        self._copies.forget()
         self._conductor.attempts.clear()
         self._tending.begin_anew()
         desk.out.extend(CloseLink(link, reason) for link in desk.scene.agents.forget_all())
@@ -243,7 +254,8 @@ class CoordinatorCore:
 
     def _not_now(self) -> Declined:
         phase = Phase.IDLE if self._leading.leads else self._leading.phase
-        return Declined(503, "no-quorum", leading.waiting_for(phase, self._desk.scene))
+        sentence = leading.waiting_for(phase, self._desk.scene, self._revival.waits)
+        return Declined(503, "no-quorum", sentence)
 
     def _asked(self, request: RequestId, body: Request) -> None:
         if self._leading.leads:
@@ -267,23 +279,18 @@ class CoordinatorCore:
         timing = scene.book.timing
         self._ping_at = max(self._ping_at, scene.now - timing.delay_s) + timing.delay_s
         if scene.book.cluster is None:
+            self._revival.holds_back()
             return
         if scene.now - leading.answering_since(scene) > timing.support_s:
             self._resign(leading.quorum_lost(scene), int(scene.term) + 1)
             return
         self._ping_seq += 1
-        ping = Ping(scene.book.cluster.id, scene.term, self._ping_seq)
-        row = scene.book.view
-        for agent in scene.agents:
-            if not agent.welcomed:
-                continue
-            desk.send(agent, ping)
-            if row is not None and agent.acked < row.view.number:
-                self._aftermath.propose_to(agent)
+        self._reception.ping(self._ping_seq)
         desk.look = True
         if scene.now - self._store_heard_at >= timing.support_s:
             desk.pen.put(leading.CheckTerm())
         self._leading.witness.keep(desk)
+        self._copies.keep(desk)
         self._conductor.tick()
         self._tending.all()
         self._draining.tick()
@@ -319,25 +326,19 @@ class CoordinatorCore:
         if isinstance(message, WitnessChanged):
             self._witness_told(agent, message.witness)
             return
+        if isinstance(message, CopyOffered):
+            self._revival.offered(agent, message)
+            if not self._leading.leads:
+                self._gather()
+            return
         if not agent.welcomed or not self._leading.leads or message.cluster != self._desk.cluster:
             return  # it is told again, or asked again, once this coordinator leads
-        match message:
-            case Pong():
-                self._pong(agent, message)
-            case ViewAcked():
-                if message.term == self._desk.scene.term:
-                    agent.acked = max(agent.acked, message.view)
-                    if message.with_witness:
-                        agent.acked_with_witness = max(agent.acked_with_witness, message.view)
-                    self._desk.look = True
-            case VmStarted():
-                if self._tending.started(agent, message):
-                    note = chronicle.group_online(message.vm, agent.node, message.epoch)
-                    self._desk.pen.put(Tell((note,)))
-            case VmStopped():
-                self._tending.stopped(agent, message)
-            case Reserved() | Progress() | Consented() | GaveUp() | Ended():
-                self._conductor.said(agent, message)
+        if isinstance(message, Pong):
+            self._pong(agent, message)
+        elif isinstance(message, CopyKept):
+            self._copies.told(self._desk, agent, message)
+        else:
+            self._reception.told(agent, message)
 
     def _witness_told(self, agent: Agent, status: WitnessStatus) -> None:
         if not doorstep.witness_can_be(self._desk.scene, status):

@@ -5,6 +5,7 @@ import ipaddress
 from coordinator.arbitration import vote_configs
 from coordinator.scene import Scene
 from protocol.messages import Evicted, Hello, TurnedAway, WitnessStatus
+from protocol.names import WitnessKind
 
 LEAP_MAX = 1_000_000
 """How far a number that a node tells of may lie above the store's own. A backup that was put back
@@ -27,6 +28,8 @@ def why_turned_away(scene: Scene, hello: Hello) -> str:
     if reason := why_unreachable(hello):
         return reason
     cluster = scene.book.cluster
+    if may_bring_database(scene, hello):
+        return ""
     if hello.cluster is not None and (cluster is None or hello.cluster != cluster.id):
         known = "of none" if cluster is None else f"of cluster {cluster.id}"
         return (
@@ -37,6 +40,20 @@ def why_turned_away(scene: Scene, hello: Hello) -> str:
     if hello.cluster is not None and not belongs(scene, hello):
         return f"Node {hello.node} is not configured in this cluster: join it first."
     return _why_unbelievable(scene, hello) if belongs(scene, hello) else ""
+
+
+def may_bring_database(scene: Scene, hello: Hello) -> bool:
+    """The store is empty, and this node is of a cluster whose disk witness has a copy of its own:
+    it is not turned away before it was asked for that.
+    """
+    witness = None if hello.votes is None else hello.votes.witness
+    return (
+        scene.book.cluster is None
+        and hello.cluster is not None
+        and hello.incarnation not in scene.given_up
+        and witness is not None
+        and witness.kind is WitnessKind.DISK
+    )
 
 
 def turned_away(scene: Scene, hello: Hello, reason: str) -> Evicted | TurnedAway:

@@ -61,6 +61,9 @@ class Form:
         if known is not None:
             sentence = f"This coordinator leads the cluster {known.name} already: join nodes to it."
             return Declined(409, "cluster-exists", sentence)
+        if scene.book.importing is not None:
+            sentence = "A cluster's database is being put back into this store: wait until it is."
+            return Declined(409, "database-returns", sentence)
         names = self.body.nodes
         if not self.body.name or not names or len(set(names)) != len(names):
             sentence = "A cluster needs a name and at least one node, each named once."

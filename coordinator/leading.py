@@ -74,6 +74,11 @@ class Leading:
     def leads(self) -> bool:
         return self.phase is Phase.LEADING
 
+    @property
+    def may_look(self) -> bool:
+        """It has read the rows, and may find them wanting."""
+        return self.phase is Phase.GATHERING
+
     def take_term(self, desk: Desk, at_least: int) -> None:
         self.phase = Phase.TAKING
         self._at_least = max(at_least, 1)
@@ -215,13 +220,17 @@ def may_form(scene: Scene) -> set[NodeName]:
 
 
 def answering_since(scene: Scene) -> float:
-    """Since when a quorum answers without a pause longer than this; inf without a cluster."""
-    configs = vote_configs(scene)
-    if not configs:
-        return float("inf")
-    config = configs[-1]  # the one that holds, unless a forced one has taken its place
-    carriers = holders(scene, config)
-    return max(scene.led_at, quorum.quorum_since(config, scene.agents.heard_at(), carriers))
+    """Since when a quorum answers without a pause longer than this; inf without a cluster.
+
+    Quorums of all configurations that have a say: where the one that is to hold has lost its own,
+    no view ever holds, and only who does not lead can be made to go on by force.
+    """
+    heard_at = scene.agents.heard_at()
+    since = [
+        quorum.quorum_since(config, heard_at, holders(scene, config))
+        for config in vote_configs(scene)
+    ]
+    return max(scene.led_at, min(since)) if since else float("inf")
 
 
 def start_above_all(desk: Desk) -> None:
@@ -240,18 +249,27 @@ def start_above_all(desk: Desk) -> None:
 
 
 def quorum_lost(scene: Scene) -> chronicle.Note:
-    config = vote_configs(scene)[-1]
     heard = {agent.node for agent in scene.agents if not scene.silent(agent.node)}
-    present = quorum.votes_of(config, heard, with_witness(scene, config, heard))
+    present, config = min(
+        (
+            (quorum.votes_of(config, heard, with_witness(scene, config, heard)), config)
+            for config in vote_configs(scene)
+        ),
+        key=lambda pair: pair[0] - pair[1].needed,
+    )
     return chronicle.quorum_lost(present, config.needed, config.total)
 
 
-def waiting_for(phase: Phase, scene: Scene) -> str:
-    """Why nothing can be decided now, and what would change that."""
+def waiting_for(phase: Phase, scene: Scene, copy_waits: str = "") -> str:
+    """Why nothing can be decided now, and what would change that. `copy_waits`: what is to become
+    of a copy of the database comes first.
+    """
     if phase is Phase.DEPOSED:
         return "Another coordinator leads this cluster: ask that one."
     if phase is not Phase.GATHERING:
         return "The coordinator is starting and does not lead yet: ask again in a moment."
+    if copy_waits:
+        return copy_waits
     heard = may_form(scene)
     if missing := staleness.missing(scene):
         return (

@@ -2,15 +2,29 @@
 
 from collections.abc import Iterable
 
-from coordinator import doorstep
+from coordinator import chronicle, doorstep
 from coordinator.actions import Send
 from coordinator.conduct import Conductor
-from coordinator.desk import Desk
+from coordinator.desk import Desk, Tell
 from coordinator.events import LinkId
 from coordinator.membership import Agent
 from coordinator.tending import Tending
 from coordinator.written import Aftermath
-from protocol.messages import Hello, VmReport, Welcome
+from protocol.messages import (
+    Consented,
+    Ended,
+    FromAgent,
+    GaveUp,
+    Hello,
+    Ping,
+    Progress,
+    Reserved,
+    ViewAcked,
+    VmReport,
+    VmStarted,
+    VmStopped,
+    Welcome,
+)
 from protocol.names import ViewNumber
 
 
@@ -62,3 +76,32 @@ class Reception:
                 or not row.live
             ):
                 self._tending.reported(agent, report)
+
+    def ping(self, seq: int) -> None:
+        """Ask all whether they are still this leader's; who has not the newest view is shown it."""
+        desk, scene = self._desk, self._desk.scene
+        ping, row = Ping(desk.cluster, scene.term, seq), scene.book.view
+        for agent in scene.agents:
+            if not agent.welcomed:
+                continue
+            desk.send(agent, ping)
+            if row is not None and agent.acked < row.view.number:
+                self._aftermath.propose_to(agent)
+
+    def told(self, agent: Agent, message: FromAgent) -> None:
+        """What a welcomed agent says to the leader of its own accord, or as an answer."""
+        match message:
+            case ViewAcked():
+                if message.term == self._desk.scene.term:
+                    agent.acked = max(agent.acked, message.view)
+                    if message.with_witness:
+                        agent.acked_with_witness = max(agent.acked_with_witness, message.view)
+                    self._desk.look = True
+            case VmStarted():
+                if self._tending.started(agent, message):
+                    note = chronicle.group_online(message.vm, agent.node, message.epoch)
+                    self._desk.pen.put(Tell((note,)))
+            case VmStopped():
+                self._tending.stopped(agent, message)
+            case Reserved() | Progress() | Consented() | GaveUp() | Ended():
+                self._conductor.said(agent, message)

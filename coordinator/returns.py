@@ -1,8 +1,9 @@
 """When a node that was sent away alive may come back: later each time, so that it does not flap.
 
 Whether its links are whole again shows only once it is a member, since it sends no heartbeats
-before. So it is tried again after one lease, then two, four and at most eight; a node that stays
-long enough begins anew. A leader keeps this in memory: a new one tries at once.
+before. So it is tried again after one lease, then two, four and at most eight, counted from when it
+is really out; a node that stays long enough begins anew. A leader keeps this in memory: a new one
+tries at once.
 """
 
 from dataclasses import dataclass

@@ -29,6 +29,9 @@ class Scene:
     highest_index: int = 0
     """The newest vote configuration that anybody has told of."""
 
+    given_up: set[Incarnation] = field(default_factory=set)
+    """Agents of a cluster that had no copy of its database for a store that is empty."""
+
     regroup: Regroup = field(default_factory=Regroup)
     returns: Returns = field(default_factory=Returns)
 

@@ -71,12 +71,13 @@ def _without(
     """
     dropped = (*over, *away)
     out = {drop.node for drop in dropped}
+    stopped = {drop.node for drop in over if drop.reason == OPERATOR_STOPPED}
     members = {member.node: member for member in row.view.members if member.node not in out}
     joining = [agent for agent in scene.agents if _may_join(scene, row, agent, members, dropped)]
     welcome = [agent for agent in joining if scene.returns.may_return(agent.node, scene.now)]
     for joined in (welcome, joining):
         nodes = {**members, **{agent.node: as_member(scene, agent) for agent in joined}}
-        if arbitration.have_quorum(scene, set(nodes)):
+        if nodes and arbitration.have_quorum(scene, set(nodes), letting_go=stopped):
             if not dropped and (not joined or not row.holds):
                 return None
             return Changes(tuple(nodes[node] for node in sorted(nodes)), dropped, away)
@@ -213,9 +214,10 @@ class ProposeNext:
         row, changes = scene.book.view, wanted(scene)
         if row is None or changes is None:
             return None
+        # They are out when the promises to them have run out, and wait from then on.
+        timing, out_at = scene.book.timing, scene.now + scene.book.timing.outlast_s
         for out in changes.sent_away:
-            lease_s = scene.book.timing.support_s
-            scene.returns.sent_away(out.node, out.incarnation, lease_s, scene.now)
+            scene.returns.sent_away(out.node, out.incarnation, timing.support_s, out_at)
         pending = () if row.holds else row.dropped
         number = next_number(scene)
         written = ViewRow(

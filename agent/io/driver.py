@@ -1,6 +1,7 @@
 """Carries out what the agent's core wants, and tells it what happens. Decides nothing."""
 
 import asyncio
+import math
 import uuid
 from collections.abc import Coroutine, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from agent.events import BeatReceived, Event, Tick
 from agent.io.beats import Beats
 from agent.io.control import LeasePage
 from agent.io.coordinator import ControlLink
+from agent.io.copies import CopyDoor
 from agent.io.incoming import Target
 from agent.io.outgoing import Source
 from agent.io.record import StateFolder
@@ -62,6 +64,7 @@ class Driver:
         self._link = ControlLink(coordinators, self._feed)
         loop = asyncio.get_running_loop()
         self._witness = WitnessDoor(self._feed, loop.call_later, loop.call_soon_threadsafe)
+        self._copies = CopyDoor(self._feed, loop.call_later, loop.call_soon_threadsafe)
         self._core: AgentCore | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_s = float("inf")
@@ -143,7 +146,8 @@ class Driver:
             self._alarm = None
         self._alarm_s = wake_s
         if wake_s != float("inf"):
-            left_s = max(0.0, wake_s - boottime())
+            # The loop counts in whole ms and cuts off the rest: too early, it would ring in vain.
+            left_s = math.ceil(max(0.0, wake_s - boottime()) * 1000) / 1000
             self._alarm = asyncio.get_running_loop().call_later(left_s, self._ring)
 
     def _ring(self) -> None:
@@ -176,6 +180,8 @@ class Driver:
                     self._vms.wake_all()
             case actions.ReadWitness() | actions.WriteWitness():
                 self._witness.go(action)
+            case actions.StoreCopy() | actions.FetchCopy():
+                self._copies.go(action)
             case actions.Tell(message):
                 self._link.tell(message)
             case actions.Persist(record):

@@ -167,6 +167,7 @@ def _config(settings: Settings, secret: bytes) -> CoordinatorConfig:
         leader=settings.leader,
         networks=settings.networks,
         wall_offset_s=time.time() - boottime(),
+        local_offset_s=float(time.localtime().tm_gmtoff),
         secret=secret,
         node_folders=settings.node_folders,
     )

@@ -27,6 +27,7 @@ from protocol.messages import (
 )
 from protocol.names import (
     NodeName,
+    Timing,
     View,
     ViewNumber,
     VoteConfig,
@@ -214,6 +215,27 @@ def last_changes(lab: Lab) -> list[WitnessChanged]:
         if isinstance(message, WitnessChanged):
             last[name] = message
     return list(last.values())
+
+
+def test_shorter_clocks_do_not_shorten_what_the_holder_made_of_the_witness_before() -> None:
+    lab = Lab("ab", weight=0)
+    slow, fast = Timing(delay_s=2.0, threshold=10), Timing(delay_s=0.5)
+    for timing, until_s in ((slow, 60.0), (fast, 62.0)):
+        for name, core in lab.cores.items():
+            lab.tell(name, Welcome(CLUSTER, TERM, core.incarnation, timing))
+        lab.run(until_s)
+    first = lab.holder
+    lab.cut({"a"}, {"b"})
+    lab.cut_s = 60.0 + slow.support_s  # until then both may live on what they had
+    (other,) = lab.reaches = {"a", "b"} - {first}
+    lab.ask(other)
+    while lab.holder == first:
+        assert lab.now < lab.cut_s + 2 * H
+        lab.run(lab.now + 0.5)
+
+    assert not lab.has_lease(first)
+    lab.run(lab.now + 1.0)
+    assert lab.has_lease(other)
 
 
 def test_without_the_witness_half_of_the_votes_are_no_quorum() -> None:

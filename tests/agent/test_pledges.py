@@ -109,3 +109,12 @@ def test_longer_clocks_do_not_begin_a_start_wait_that_is_over_again() -> None:
     told(core, Welcome(CLUSTER, TERM, life("b"), SLOW), 6.0)
 
     assert core.views.may_support(life("a"), 6.0)
+
+
+def test_who_lost_its_folder_waits_by_the_clusters_clocks_however_late_it_is_welcomed() -> None:
+    core = agent("b", 2)
+
+    told(core, Welcome(CLUSTER, TERM, life("b", 2), SLOW), 8.0)
+
+    assert core.views.waits_until_s == SLOW.outlast_s
+    assert not core.views.may_support(life("a"), 8.0)

@@ -3,8 +3,9 @@
 from agent.actions import ReadWitness, WriteWitness
 from agent.events import WitnessFailed, WitnessWritten
 from agent.lease import NEVER
-from agent.witness_record import NOBODY
+from agent.witness_record import NOBODY, usable_s
 from protocol.names import (
+    Timing,
     Witness,
     WitnessKind,
     WitnessState,
@@ -177,3 +178,18 @@ def test_a_witness_in_the_place_of_another_is_vouched_for_by_itself() -> None:
     it.reads(0, None)
     assert it.writes().witness == other
     assert it.it.vouches_for(changed)
+
+
+def test_under_shorter_clocks_the_record_holds_for_what_was_used_and_no_longer_is_used() -> None:
+    it, fast = bench(), Timing(delay_s=0.25)
+    it.takes()
+    it.it.timing = fast
+
+    deed = it.one(101.0, around(lease_end_s=200.0, spent_until_s=105.5))
+    assert isinstance(deed, WriteWitness)
+    assert deed.record.hold_s == 4.5
+    may_be_seen_s = deed.begun_at + usable_s(4.5, fast.drift_rate)
+    assert it.it.usable_until_s == may_be_seen_s, "its answer may be lost, and it be there"
+
+    it.it.failed(WitnessFailed("lost", deed.begun_at), 101.5)
+    assert it.it.usable_until_s == may_be_seen_s

@@ -7,12 +7,15 @@ from protocol.messages import (
     Arbitrate,
     AttemptReport,
     Consented,
+    CopyKept,
+    CopyOffered,
     Decided,
     Ended,
     Evicted,
     FailVm,
     FromAgent,
     Hello,
+    KeepCopy,
     Migrate,
     Part,
     Ping,
@@ -30,6 +33,7 @@ from protocol.messages import (
     VmReport,
     VmStarted,
     VmStopped,
+    WantCopy,
     Welcome,
     WitnessChanged,
     WitnessStatus,
@@ -60,6 +64,12 @@ class Register:
     holder: Incarnation | None = None
     index: int = 0
     view: ViewNumber = ViewNumber(0)
+    coming: list[KeepCopy] = field(default_factory=list)
+    copy: tuple[KeepCopy, ...] = ()
+    """The parts of the newest copy of the database that came whole."""
+
+    full: str = ""
+    """Why it takes no copy."""
 
 
 ROUND = RoundRecord(0, 1000, 10, 4_000_000, 0.01, 5)
@@ -143,9 +153,32 @@ class Scripted:
         self.asked_for = order.votes.index
         if self.witness is not None and self.witness.holder is None:
             self.witness.holder = self.incarnation
+        if self.holds and self.witness is not None and self.view is not None:
+            self.witness.view = max(self.view.number, self.witness.view)
+            self.witness.index = max(self.view.votes.index, self.witness.index)
         status = self.status()
         assert status is not None
         self.say(WitnessChanged(self.known, self.term, self.incarnation, status))
+
+    def keep(self, order: KeepCopy) -> None:
+        at = self.witness
+        assert at is not None
+        at.coming = [*(at.coming if order.part else ()), order]
+        if len(at.coming) == order.parts and self.holds:
+            head = (self.known, self.term, self.incarnation, order.revision)
+            if not at.full:
+                at.copy = tuple(at.coming)
+            self.say(CopyKept(*head, at.full))
+
+    def offer(self, order: WantCopy) -> None:
+        head = (order.cluster, order.term, self.incarnation)
+        parts = () if self.witness is None else self.witness.copy
+        for part in parts:
+            self.say(
+                CopyOffered(*head, part.term, part.revision, part.part, part.parts, part.content)
+            )
+        if not parts:
+            self.say(CopyOffered(*head, Term(0), 0, 0, 0, b"", "the disk has none"))
 
     def hello(self) -> Hello:
         return Hello(
@@ -205,6 +238,10 @@ class Scripted:
                 self.shown(view)
             case Arbitrate():
                 self.arbitrate(message)
+            case KeepCopy():
+                self.keep(message)
+            case WantCopy():
+                self.offer(message)
             case StartVm(vm=vm, epoch=epoch):
                 self.vms[vm] = epoch
                 self.say(VmStarted(*head, vm, epoch))

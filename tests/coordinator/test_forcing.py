@@ -1,7 +1,15 @@
 """Running without a quorum, because an operator swears that nobody else runs."""
 
 from coordinator import chronicle
-from coordinator.requests import Accepted, Declined, EvictNode, ForceQuorum, SetWeight, StartVm
+from coordinator.requests import (
+    Accepted,
+    Declined,
+    EvictNode,
+    ForceQuorum,
+    JoinNode,
+    SetWeight,
+    StartVm,
+)
 from protocol.names import NodeName, Personality, Term, ViewNumber, VmName
 from tests.coordinator.driver import World, another, formed, with_vm
 from tests.coordinator.ground import TIMING, A, B, C
@@ -187,3 +195,26 @@ def test_forcing_leads_above_every_term_and_view_that_was_told_of() -> None:
     assert second.core.leads
     assert second.core.term == 41
     assert second.row("view")["number"] == 18
+
+
+def test_votes_that_can_never_come_to_hold_are_forced_away() -> None:
+    """A node joins, and dies with another one before the votes that count it hold: those that are
+    left are enough by the old votes, and too few by the new ones.
+    """
+    world = formed("abc")
+    world.after(20)
+    world.add(NodeName("d")).acks = world["c"].acks = False
+    world.connect("d")
+    world.ask(JoinNode(NodeName("d")))
+    world.after(1)
+    world.die("c", "d")
+    world.after(3 * TIMING.support_s)
+    world.connect("a", "b")
+    assert not world.core.leads
+
+    world.ask_later(ForceQuorum((A, B), oath=True))
+    world.drain()
+    world.after(2 * TIMING.support_s)
+    assert world.core.leads
+    assert world.row("view")["held"] is True
+    assert quorum(world)["votes"] == [["a", 1], ["b", 1]]

@@ -2,6 +2,8 @@ from coordinator.requests import Accepted, Declined, StartNode, StopNode
 from protocol.messages import StartVm
 from protocol.names import NodeName
 from tests.coordinator.driver import World, formed, with_vm
+from tests.coordinator.ground import TIMING
+from tests.coordinator.test_arbitration import pair, register
 
 A = NodeName("a")
 
@@ -82,3 +84,26 @@ def test_what_is_stopped_is_not_stopped_again_nor_what_runs_started() -> None:
 
     assert codes == ["node-not-stopped", "unknown-node", "unknown-node"]
     assert again.code == "node-stopped"
+
+
+def test_the_holder_of_a_witness_that_is_needed_leaves_and_the_other_takes_it() -> None:
+    world = pair()
+    world.after(20)
+    assert isinstance(world.ask(StopNode(A)), Accepted)
+    world.after(3)
+    assert members(world) == ["b-1"]
+    assert world["a"].left
+
+    world["a"].reborn()
+    world.disconnect("a")
+    world.connect("a")
+    register(world).holder = None  # its time has run out
+    world.after(TIMING.arbitration_max_s + 1)
+
+    assert world["b"].holds
+    b = world["b"]
+    assert b.view is not None
+    b.shown(b.view)  # it acknowledges again, now that the witness has
+    world.drain()
+    assert world.row("view")["held"] is True
+    assert world.node("a")["state"] == "Down"
