@@ -42,10 +42,10 @@ check: $(INSTALLED) ## lint, format, types, and the rules of the repository
 sim: $(INSTALLED) ## play broken networks, steps and 10,000 seeds of the simulated cluster
 	@.venv/bin/hvlab sim --tables --seeds 10000
 
-explore: $(INSTALLED) ## go through every execution of two short stories, for half an hour
+explore: $(INSTALLED) ## go through every execution of two short stories, as far as 45 minutes go
 	@.venv/bin/python -m lab.exploration --minutes 15
 
-bench: $(INSTALLED) ## measure migrations against a bare send/recv loop
+bench: $(INSTALLED) ## measure migrations, failovers, and a large cluster at rest
 	@.venv/bin/python -m lab.bench
 
 clean: ## remove .venv and all that tools have left

@@ -1,4 +1,6 @@
-"""What `make bench` measures: ratios of A and B in turns, never a time by itself."""
+"""What `make bench` measures: A beside B in turns, or beside what the design allows; never a figure
+by itself.
+"""
 
 import enum
 
@@ -9,3 +11,5 @@ class Part(enum.Enum):
     PAGE_PATH = "page-path"
     MIGRATIONS = "migrations"
     HEARTBEATS = "heartbeats"
+    FAILOVER = "failover"
+    SCALE = "scale"

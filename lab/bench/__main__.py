@@ -1,4 +1,4 @@
-"""Measurements: A against B on this machine, in turns, as ratios with their spread."""
+"""Measurements on this machine, with their spread: A against B in turns, or against what may be."""
 
 import json
 import tempfile
@@ -11,11 +11,16 @@ import rich.table
 import typer
 import uvloop
 
-from lab.bench import Part, migrations, page_path
+from lab.bench import Part, failover, migrations, page_path, scale
+from lab.bench.failover import Failover
 from lab.bench.heartbeats import CONTROL, PRODUCT, Beats, beats_under, full_load
 from lab.bench.migrations import Move, whole_migrations
 from lab.bench.page_path import PIECE_BYTES, in_words
+from lab.bench.scale import Rest
 from protocol.workload import parse_size
+
+FAILOVER_ROUNDS_MAX = 3
+"""Each is seven deaths for each number of VMs, and takes about two minutes."""
 
 
 def size_of(text: str) -> int:
@@ -76,6 +81,41 @@ def beats_table(found: list[tuple[str, Beats]]) -> rich.table.Table:
     return table
 
 
+def failovers(rounds: int, note: Callable[[str], None]) -> list[Failover]:
+    with tempfile.TemporaryDirectory(prefix="hvlab-bench-") as folder:
+        return uvloop.run(failover.failovers(rounds, Path(folder), note))
+
+
+def failover_table(found: list[Failover]) -> rich.table.Table:
+    delay_ms, threshold = failover.TIMING.delay_s * 1000, failover.TIMING.threshold
+    table = rich.table.Table(
+        title=f"From a node's death on, in seconds: delay {delay_ms:g} ms, threshold {threshold}",
+        caption="median (min - max); a limit is the sum of docs/protocol.md for the case",
+    )
+    table.add_column("who dies")
+    for heading in ("VMs", "taken for dead", "view holds", "limit", "first VM runs"):
+        table.add_column(heading, justify="right")
+    for heading in ("all run", "limit", "each runs elsewhere, once"):
+        table.add_column(heading, justify="right")
+    for row in failover.rows(found):
+        table.add_row(*row)
+    return table
+
+
+def at_rest(note: Callable[[str], None]) -> Rest:
+    with tempfile.TemporaryDirectory(prefix="hvlab-bench-") as folder:
+        return uvloop.run(scale.at_rest(scale.FULL, Path(folder), note))
+
+
+def rest_table(rest: Rest) -> rich.table.Table:
+    table = rich.table.Table(title="A large cluster at rest", caption="median (min - max)")
+    table.add_column("what")
+    table.add_column("figure", justify="right")
+    for name, figure in scale.in_words(rest):
+        table.add_row(name, figure)
+    return table
+
+
 def run(
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of each way.")] = 10,
     memory: Annotated[str, typer.Option(help="Memory of the VM, like 512MiB or 1GiB.")] = "1GiB",
@@ -84,9 +124,11 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print data, not a table.")] = False,
 ) -> None:
-    """Measure the page path, whole migrations, and what migrations do to heartbeats.
+    """Measure migrations and what they do to heartbeats, failovers, and a large cluster at rest.
 
-    Pages and migrations are held against a bare send/recv loop, heartbeats against a control.
+    Pages and migrations are held against a bare send/recv loop, heartbeats against a control,
+    failovers against the sum of their parts in docs/protocol.md, the large cluster against what it
+    may cost.
     """
     memory_bytes = size_of(memory)
     aloud, out = rich.console.Console(stderr=True), rich.console.Console(quiet=as_json)
@@ -107,6 +149,14 @@ def run(
                 found = heartbeats(aloud.print)
                 data["heartbeats"] = {name: beats.as_data() for name, beats in found}
                 out.print(beats_table(found))
+            case Part.FAILOVER:
+                deaths = failovers(min(rounds, FAILOVER_ROUNDS_MAX), aloud.print)
+                data["failover"] = failover.as_data(deaths)
+                out.print(failover_table(deaths))
+            case Part.SCALE:
+                rest = at_rest(aloud.print)
+                data["scale"] = rest.as_data()
+                out.print(rest_table(rest))
     if as_json:
         print(json.dumps(data, indent=2))
 

@@ -20,7 +20,7 @@ from lab.cluster import Cluster, running, topology_of
 from lab.errors import LabError
 from lab.evidence import boottime
 from lab.home import Home
-from lab.processes import Programs
+from lab.launching import Programs
 from protocol.workload import format_size
 from shell.errors import ShellError
 
