@@ -30,7 +30,7 @@ def pattern_of(scene: Scene, members: tuple[Member, ...]) -> Pattern:
     row = scene.book.view
     assert row is not None
     reports = [_report(scene, member) for member in members]
-    young = [_is_young(scene, member) for member in members]
+    young = [is_young(scene, member) for member in members]
     masks = [0] * len(members)
     for one in range(len(members)):
         for other in range(one):
@@ -131,10 +131,11 @@ def _is_heard_by_all(scene: Scene, member: Member, members: tuple[Member, ...]) 
     )
 
 
-def _is_young(scene: Scene, member: Member) -> bool:
-    """A life's links are taken for whole at first: others may come to live by the view one promise
-    later, and a route needs a heartbeat either way after that.
+def is_young(scene: Scene, member: Member) -> bool:
+    """A life's links are taken for whole at first: it and others may come to live by the view one
+    promise later, the longest that was ever made, and a route needs a heartbeat either way after
+    that.
     """
-    timing = scene.book.timing
     since = scene.regroup.lives.get(member.incarnation)
-    return since is None or scene.now - since <= timing.outlast_s + 2 * timing.delay_s
+    young_s = scene.book.calm_s + 2 * scene.book.timing.delay_s
+    return since is None or scene.now - since <= young_s

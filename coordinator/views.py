@@ -121,7 +121,10 @@ def why_gone(scene: Scene, member: Member) -> str:
 
 
 def why_helpless(scene: Scene, member: Member) -> str:
-    """Why a member that is here is of no use: it may not run guests, and has not for a lease."""
+    """Why a member that is here is of no use: it may not run guests, and has not for a lease.
+
+    A new life that still waits for the promises of the one before lives by no view yet.
+    """
     agent = scene.agents.living(member.node, member.incarnation)
     lease_s = scene.book.timing.support_s
     if (
@@ -129,6 +132,7 @@ def why_helpless(scene: Scene, member: Member) -> str:
         and agent.no_lease_since is not None
         and not scene.silent(member.node)
         and scene.in_held_view(member.node, member.incarnation)
+        and (agent.view > 0 or not links.is_young(scene, member))
         and scene.now - agent.no_lease_since > lease_s
     ):
         return f"it has had no lease for {lease_s:g} s: too few members support it"

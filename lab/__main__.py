@@ -63,7 +63,7 @@ def bench(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure pages and migrations against a bare send/recv loop, and heartbeats beside them."""
+    """Measure migrations and what they do to heartbeats, failovers, and a large cluster at rest."""
     from lab.bench.__main__ import run
 
     run(rounds, memory, parts, as_json)

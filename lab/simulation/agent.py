@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent import actions, events
+from agent.copy_record import DatabaseCopy
 from agent.core import AgentCore
 from agent.events import Event
 from lab.simulation.guest import LeasePage, SimWorker
@@ -58,6 +59,8 @@ class SimAgent:
             actions.SetLease: self._set_lease,
             actions.ReadWitness: self._read_witness,
             actions.WriteWitness: self._write_witness,
+            actions.StoreCopy: self._store_copy,
+            actions.FetchCopy: self._fetch_copy,
             actions.CreateVm: self._create,
             actions.SetHolds: self.vms.set_holds,
             actions.DestroyVm: self._destroy,
@@ -250,6 +253,26 @@ class SimAgent:
         witness.write_if(
             self.node, action.version, action.record, lambda answer: self.soon(answered, answer)
         )
+
+    def _store_copy(self, action: actions.StoreCopy) -> None:
+        def answered(answer: Failed | None) -> None:
+            if answer is None:
+                self.feed(events.CopyStored(action))
+            else:
+                self.feed(events.CopyFailed(action, answer.reason))
+
+        witness = self.cluster.witnesses[action.witness.path]
+        witness.keep_copy(self.node, action.copy, lambda answer: self.soon(answered, answer))
+
+    def _fetch_copy(self, action: actions.FetchCopy) -> None:
+        def answered(answer: DatabaseCopy | Failed | None) -> None:
+            if isinstance(answer, Failed):
+                self.feed(events.CopyFailed(action, answer.reason))
+            else:
+                self.feed(events.CopyFetched(action, answer))
+
+        witness = self.cluster.witnesses[action.witness.path]
+        witness.newest_copy(self.node, lambda answer: self.soon(answered, answer))
 
     def _rejoin(self, action: actions.Rejoin) -> None:
         self.cluster.tell(f"{self.incarnation} is out: {action.reason}")

@@ -38,7 +38,7 @@ from typing import Any
 
 from coordinator.requests import Accepted, EvictNode, JoinNode, Request, Response
 from coordinator.store import Row
-from lab.script import Rows, Script, Stage, Standing, order_of, parse, places
+from lab.script import END, Rows, Script, Stage, Standing, order_of, parse, places
 from lab.simulation.cluster import WITNESS_OF, Setting, SimCluster
 from lab.simulation.faults import Cut, cut_between, cut_off, other_than
 from lab.simulation.guest import SimWorker
@@ -59,7 +59,9 @@ class Story:
         told = parse(script)
         self.log: list[str] = []
         self.standings: dict[int, Standing] = {}
-        """How things stood before each line of the script that has a time, by its number."""
+        """How things stood before each line of the script that has a time, by its number; under
+        -1 how they stood at the end.
+        """
 
         self._began = 0.0
         self._frozen = ""
@@ -87,6 +89,7 @@ class Story:
                 last_s = max(last_s, line.when)
         cluster.run(last_s + 1.0)
         complaints = cluster.settle(TAIL_S)
+        self.standings[END] = self.standing()
         for words in cluster.checker.ballots.exempt:
             self._say(f"exempt: {words}")
         self._say("all is well" if not complaints else "; ".join(complaints))

@@ -52,6 +52,9 @@ class SimWitness:
         self.name = name
         self.version = 0
         self.record: Any = None
+        self.copy: Any = None
+        """The newest copy of the cluster database."""
+
         self.is_down = False
         self.trouble: Trouble = self.CALM
         self.fates: collections.Counter[Fate] = collections.Counter()
@@ -61,6 +64,7 @@ class SimWitness:
         self._world = world
         self._net = net
         self._random: Random = world.stream(f"witness {name}")
+        self._random_of_copies: Random = world.stream(f"copies {name}")
         self._kept: tuple[int, Any] = (0, None)
 
     # ---- what nodes do with it
@@ -73,6 +77,18 @@ class SimWitness:
     ) -> None:
         """Write `record` if the version is still the one that was read."""
         self._send(node, partial(self._write, version, record), deliver)
+
+    def keep_copy(self, node: str, copy: Any, deliver: Callable[[Failed | None], None]) -> None:
+        """Have a copy of the database beside the record; one that is newer stays."""
+        self._send(node, partial(self._keep_copy, copy), deliver, self._random_of_copies)
+
+    def _keep_copy(self, copy: Any) -> None:
+        if self.copy is None or self.copy.name < copy.name:
+            self.copy = copy
+
+    def newest_copy(self, node: str, deliver: Callable[[Any], None]) -> None:
+        """A copy, or None, or `Failed`."""
+        self._send(node, lambda: self.copy, deliver, self._random_of_copies)
 
     def _write(self, version: int, record: Any) -> bool:
         if version != self.version:
@@ -97,7 +113,7 @@ class SimWitness:
     def wipe(self) -> None:
         """Somebody empties it."""
         before, self.record = self.record, None
-        self.version = 0
+        self.version, self.copy = 0, None
         self._tell(before)
 
     def _tell(self, before: Any) -> None:
@@ -106,8 +122,14 @@ class SimWitness:
 
     # ---- the way there and back
 
-    def _send(self, node: str, deed: Callable[[], Any], deliver: Callable[[Any], None]) -> None:
-        trouble, random, world = self.trouble, self._random, self._world
+    def _send(
+        self,
+        node: str,
+        deed: Callable[[], Any],
+        deliver: Callable[[Any], None],
+        random: Random | None = None,
+    ) -> None:
+        trouble, random, world = self.trouble, random or self._random, self._world
         fate = trouble.fate(random.random())
         there_s = random.uniform(*trouble.delay_s)
         back_s = random.uniform(*trouble.delay_s)
