@@ -34,7 +34,6 @@ from coordinator.pen import Dropped, Lost, Outcome, Written
 from coordinator.picture import Picture, picture_of
 from coordinator.properties import Configure
 from coordinator.reception import Reception
-from coordinator.regroup import Regroup
 from coordinator.requests import Declined, ForceQuorum, Request, Unknown
 from coordinator.revival import Revival
 from coordinator.scene import Scene
@@ -206,12 +205,8 @@ class CoordinatorCore:
         if not self._leading.gathered(self._desk):
             return
         desk, scene = self._desk, self._desk.scene
-        row = scene.book.view
-        scene.led_at = self._ping_at = self._store_heard_at = scene.now
-        scene.calm_until = 0.0
-        scene.regroup = Regroup()  # what went before this leader did not see
-        if row is not None and row.changed and (row.holds or row.view.votes.forced):
-            scene.calm_until = scene.now + scene.book.calm_s
+        scene.lead()
+        self._ping_at = self._store_heard_at = scene.now
         notes = [chronicle.leader_began(scene.config.leader, scene.term)]
         if self._resigned is not None:
             notes.insert(0, self._resigned)

@@ -35,6 +35,14 @@ class Scene:
     regroup: Regroup = field(default_factory=Regroup)
     returns: Returns = field(default_factory=Returns)
 
+    def lead(self) -> None:
+        """A leader begins. What went before it did not see, so it waits for what may be under way:
+        votes that have just changed, or a force.
+        """
+        self.led_at, self.regroup, row = self.now, Regroup(), self.book.view
+        is_new = row is not None and row.changed and (row.holds or row.view.votes.forced)
+        self.calm_until = self.now + self.book.calm_s if is_new else 0.0
+
     @property
     def wall(self) -> float:
         """The wall-clock time, for records and events."""

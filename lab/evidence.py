@@ -15,7 +15,7 @@ from typing import Self
 
 from agent.io.control import ControlBlock, WorkerState
 from lab.home import LabRecord
-from lab.procfs import Process, family, runs, stat
+from lab.procfs import Process, everybody, family, runs, stat
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _MEMORY, _DELETED = "/memfd:vm-", " (deleted)"
@@ -108,8 +108,9 @@ def open_files(process: Process) -> int:
 
 
 def _found(lab: LabRecord, vm: str | None = None) -> Iterator[Witness]:
+    machine = everybody()
     for node in lab.nodes:
-        for process in family(node.process):
+        for process in family(node.process, among=machine):
             with contextlib.suppress(OSError):  # it ended while it was looked at
                 if witness := _witness(node.name, process, vm):
                     yield witness

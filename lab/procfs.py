@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,13 +69,18 @@ def send(process: Process, sig: signal.Signals) -> bool:
     return True
 
 
-def family(*leaders: Process) -> tuple[Process, ...]:
+def everybody() -> tuple[Stat, ...]:
+    """All processes of the machine, for whoever asks of more than one family."""
+    return tuple(_all())
+
+
+def family(*leaders: Process, among: Iterable[Stat] | None = None) -> tuple[Process, ...]:
     """What `leaders` started that still runs, without themselves, also when they are gone.
 
     A program of a lab leads a session of its own, which its children stay in when it dies and
     they become somebody else's children; what left the session is found by its parents.
     """
-    table = {entry.process.pid: entry for entry in _all()}
+    table = {entry.process.pid: entry for entry in (_all() if among is None else among)}
     ours = {
         leader.pid: leader
         for leader in leaders

@@ -1,34 +1,7 @@
 """A scenario: what happens to a simulated lab and when, and the log that must come of it.
 
-Each line of a script is `WHEN COMMAND`. WHEN is seconds since the lab was formed, or a step of a
-migration: the first time that one reaches it. `#` begins a comment; the first one says what the
-scenario promises.
-
-    vm NAME on NODE             create a VM and start it
-    start|stop NAME
-    migrate NAME to NODE
-    cancel                      the newest attempt
-    add NODE                    a spare node joins the cluster (who is added is none of the first)
-    drain|resume NODE
-    kill|revive NODE
-    freeze|freeze-node|thaw NODE
-    kill|revive coordinator
-    cut|heal NAME NAME          all networks between two of them, both ways
-    cut-off|join NODE           everything between it and all others
-    storage-fails NODE          once
-    kill-guest NAME             its process
-    split NODES NODES           groups of hosts (a,b,c1) that lose each other; `heal` the same words
-    blind NODE                  it does not reach the witness; `heal blind NODE`
-    witness down|up
-    quorum MODE
-    weight NODE VOTES
-    set NAME=NUMBER             a property of the cluster
-    stop-node|start-node|evict NODE
-    force NODE                  run on it without a quorum, under an oath
-    freeze|thaw|rival coordinator
-
-A line `with nodes 4 mode DiskOnly home node1 grace 6` says what the lab is made of; its log tells
-of views, of the witness's holder and of guests that are turned off, too.
+`lab.script` has the language. The log of a script with a line `with` tells of views, of the
+witness's holder and of guests that are turned off, too.
 """
 
 from collections.abc import Callable
