@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from coordinator.events import LinkId, RequestId, WorkId
 from coordinator.requests import Response
-from coordinator.store import Txn
+from coordinator.store.interface import Txn
 from protocol.messages import ToAgent
 from protocol.names import AttemptId
 

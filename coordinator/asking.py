@@ -2,22 +2,23 @@
 
 from dataclasses import dataclass
 
-from coordinator.attempts import Abort, Open
 from coordinator.events import RequestId
-from coordinator.evicting import Evict
-from coordinator.forcing import NotForced
-from coordinator.forming import Form, Join
-from coordinator.group_orders import (
+from coordinator.groups.group_orders import (
     ConfigureGroup,
     ConfigureResource,
     FailOnPurpose,
     Relocate,
     hashable,
 )
-from coordinator.network_plans import ChangeNetwork, OrderMigration
-from coordinator.pauses import Pause, Resume
+from coordinator.groups.wishes import Create, Remove, TurnOff, TurnOn
+from coordinator.membership.evicting import Evict
+from coordinator.membership.forming import Form, Join
+from coordinator.membership.pauses import Pause, Resume
+from coordinator.membership.properties import Configure
+from coordinator.membership.stopping import Start, Stop
+from coordinator.migration.attempts import Abort, Open
+from coordinator.networks.network_plans import ChangeNetwork, OrderMigration
 from coordinator.pen import Plan
-from coordinator.properties import Configure
 from coordinator.requests import (
     CancelAttempt,
     CreateVm,
@@ -46,10 +47,9 @@ from coordinator.requests import (
     StopNode,
     StopVm,
 )
-from coordinator.reweighing import ChangeQuorum, Weigh
 from coordinator.scene import Scene
-from coordinator.stopping import Start, Stop
-from coordinator.wishes import Create, Remove, TurnOff, TurnOn
+from coordinator.votes.forcing import NotForced
+from coordinator.votes.reweighing import ChangeQuorum, Weigh
 
 CANCELLED = "an operator cancelled it"
 

@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 from typing import assert_never
 
-from coordinator import asking, chronicle, doorstep, forcing, leading, staleness, views
+from coordinator import asking
 from coordinator.actions import Action, CloseLink
-from coordinator.conduct import Conductor
 from coordinator.config import CoordinatorConfig
-from coordinator.copies import CopyKeeper
 from coordinator.desk import Desk, Tell
-from coordinator.draining import Draining
 from coordinator.events import (
     Answered,
     Asked,
@@ -24,21 +21,28 @@ from coordinator.events import (
     Tick,
     WorkId,
 )
-from coordinator.failback import Failback
-from coordinator.forcing import Force, why_not_forced
-from coordinator.forming import Form
-from coordinator.leading import Leading, Phase
-from coordinator.membership import Agent
-from coordinator.network_watch import NetworkWatch
+from coordinator.groups.failback import Failback
+from coordinator.groups.tending import Tending
+from coordinator.leadership import doorstep, leading, staleness
+from coordinator.leadership.leading import Leading, Phase
+from coordinator.leadership.reception import Reception
+from coordinator.leadership.revival import Revival
+from coordinator.membership import views
+from coordinator.membership.agents import Agent
+from coordinator.membership.forming import Form
+from coordinator.membership.properties import Configure
+from coordinator.migration.conduct import Conductor
+from coordinator.migration.draining import Draining
+from coordinator.networks.network_watch import NetworkWatch
 from coordinator.pen import Dropped, Lost, Outcome, Written
-from coordinator.picture import Picture, picture_of
-from coordinator.properties import Configure
-from coordinator.reception import Reception
 from coordinator.requests import Declined, ForceQuorum, Request, Unknown
-from coordinator.revival import Revival
 from coordinator.scene import Scene
-from coordinator.store import Result
-from coordinator.tending import Tending
+from coordinator.shown import chronicle
+from coordinator.shown.picture import Picture, picture_of
+from coordinator.store.copies import CopyKeeper
+from coordinator.store.interface import Result
+from coordinator.votes import forcing
+from coordinator.votes.forcing import Force, why_not_forced
 from coordinator.written import Aftermath
 from protocol.messages import (
     CopyKept,

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from coordinator.actions import Action, Answer, CloseLink, Send
-from coordinator.chronicle import Note
 from coordinator.events import LinkId, RequestId, WorkId
-from coordinator.membership import Agent
+from coordinator.membership.agents import Agent
 from coordinator.pen import Draft, Pen
 from coordinator.requests import Response
 from coordinator.scene import Scene
+from coordinator.shown.chronicle import Note
 from protocol.messages import ToAgent
 from protocol.names import ClusterId
 

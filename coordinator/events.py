@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NewType
 
 from coordinator.requests import Request
-from coordinator.store import Result, Row
+from coordinator.store.interface import Result, Row
 from protocol.messages import FromAgent
 
 LinkId = NewType("LinkId", int)

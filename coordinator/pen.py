@@ -11,12 +11,22 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from coordinator.actions import Transact
-from coordinator.chronicle import Note
 from coordinator.events import WorkId
 from coordinator.requests import Declined
-from coordinator.rows import COUNTER, CounterRow, event_key
 from coordinator.scene import Scene
-from coordinator.store import Applied, Compare, Conflict, Delete, Indefinite, Put, Result, Row, Txn
+from coordinator.shown.chronicle import Note
+from coordinator.store.interface import (
+    Applied,
+    Compare,
+    Conflict,
+    Delete,
+    Indefinite,
+    Put,
+    Result,
+    Row,
+    Txn,
+)
+from coordinator.store.rows import COUNTER, CounterRow, event_key
 from protocol.names import AttemptId
 
 REPEAT_FIRST_S = 0.05

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from coordinator.book import Book
 from coordinator.config import CoordinatorConfig
-from coordinator.membership import Agents
-from coordinator.regroup import Regroup
-from coordinator.returns import Returns
+from coordinator.membership.agents import Agents
+from coordinator.membership.regroup import Regroup
+from coordinator.membership.returns import Returns
+from coordinator.store.book import Book
 from protocol.names import Incarnation, NodeName, NodeState, Term, View, ViewNumber
 
 

@@ -1,26 +1,26 @@
 """What follows once a plan is in the store, or will never be: who is told, and what comes next."""
 
 from coordinator import asking
-from coordinator.attempts import Abort, Close, Commit, Open
-from coordinator.conduct import Conductor
 from coordinator.desk import Desk
-from coordinator.draining import Draining
 from coordinator.events import RequestId
-from coordinator.evicting import Evict
-from coordinator.forcing import Force
-from coordinator.forming import Form, Join
-from coordinator.group_orders import FailOnPurpose, Relocate, resource_named
-from coordinator.membership import Agent
-from coordinator.ownership import FailOver, Give, RaiseEpoch
-from coordinator.pauses import EndDrain, Pause, Resume
+from coordinator.groups.group_orders import FailOnPurpose, Relocate, resource_named
+from coordinator.groups.ownership import FailOver, Give, RaiseEpoch
+from coordinator.groups.stops import TakeStopped
+from coordinator.groups.tending import Tending
+from coordinator.groups.wishes import Create, Remove, TurnOff, TurnOn
+from coordinator.membership.agents import Agent
+from coordinator.membership.evicting import Evict
+from coordinator.membership.forming import Form, Join
+from coordinator.membership.pauses import EndDrain, Pause, Resume
+from coordinator.membership.properties import Configure
+from coordinator.membership.views import MarkHeld
+from coordinator.migration.attempts import Abort, Close, Commit, Open
+from coordinator.migration.conduct import Conductor
+from coordinator.migration.draining import Draining
 from coordinator.pen import Draft, Plan
-from coordinator.properties import Configure
 from coordinator.requests import Accepted, Declined, Unknown
-from coordinator.rows import CLUSTER, VIEW
-from coordinator.stops import TakeStopped
-from coordinator.tending import Tending
-from coordinator.views import MarkHeld
-from coordinator.wishes import Create, Remove, TurnOff, TurnOn
+from coordinator.store.rows import CLUSTER, VIEW
+from coordinator.votes.forcing import Force
 from protocol.messages import Evicted, ProposeView, Welcome
 from protocol.names import AttemptId, Decision, NodeName, VmName
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from agent import source_states, target_states
 from agent.moves import Move, mermaid
 from agent.views import Verdict
-from coordinator import migrations
 from coordinator.config import CoordinatorConfig
 from coordinator.events import LinkId
-from coordinator.leading import Phase
-from coordinator.migrations import (
+from coordinator.leadership.leading import Phase
+from coordinator.migration import migrations
+from coordinator.migration.migrations import (
     CommitRefused,
     Deciding,
     DecisionWritten,
@@ -35,8 +35,8 @@ from coordinator.migrations import (
     Travelling,
     Word,
 )
-from coordinator.rows import VIEW, NodeRow, ViewRow, node_key
 from coordinator.scene import Scene
+from coordinator.store.rows import VIEW, NodeRow, ViewRow, node_key
 from protocol.messages import AttemptReport, Consented, Hello
 from protocol.names import (
     AttemptId,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from coordinator.properties import PROPERTIES
+from coordinator.membership.properties import PROPERTIES
 from lab.marked_yaml import did_you_mean
 from protocol.names import QuorumMode, WitnessKind
 

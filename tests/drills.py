@@ -9,7 +9,7 @@ from agent.actions import NodeRecord
 from agent.convergence import DEFAULT_POLICY
 from coordinator import requests
 from coordinator.requests import Accepted, CreateVm, JoinNode, MigrateVm, Response
-from coordinator.store import Txn
+from coordinator.store.interface import Txn
 from lab.simulation.cluster import Setting, SimCluster
 from lab.simulation.faults import cut_between, cut_from_coordinators, cut_off, mute
 from lab.simulation.operators import wave_vm

@@ -9,13 +9,15 @@ from agent import core as agent_core
 from agent import heartbeat, holds, pledges, source, vms, witness
 from agent import views as agent_views
 from agent.source_states import Deciding
-from coordinator import attempts as coordinator_attempts
-from coordinator import quorum, store, views
-from coordinator.conduct import Conductor
+from coordinator.membership import views
+from coordinator.migration import attempts as coordinator_attempts
+from coordinator.migration.conduct import Conductor
 from coordinator.pen import Draft, Pen
-from coordinator.rows import VIEW
 from coordinator.scene import Scene
-from coordinator.store import Indefinite
+from coordinator.store import interface as store
+from coordinator.store.interface import Indefinite
+from coordinator.store.rows import VIEW
+from coordinator.votes import quorum
 from lab.simulation import migration as simmigration
 from lab.simulation import vms as simvms
 from protocol.messages import Decided
@@ -212,7 +214,7 @@ def commit_without_comparing_the_view() -> contextlib.AbstractContextManager[Non
 
 def admit_two_migrations() -> contextlib.AbstractContextManager[None]:
     """A node takes part in as many migrations as it is asked to."""
-    from coordinator import admission
+    from coordinator.migration import admission
 
     return instead(admission, "busy_with", lambda _: lambda scene, node: None)
 

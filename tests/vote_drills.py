@@ -4,7 +4,7 @@
 
 from coordinator import requests
 from coordinator.requests import CreateVm
-from coordinator.store import Row
+from coordinator.store.interface import Row
 from lab.simulation.ballots import Violation
 from lab.simulation.cluster import DISK, Setting, SimCluster
 from lab.simulation.faults import Cut, cut_from_coordinators

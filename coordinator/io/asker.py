@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 from coordinator.io.driver import Occupant
 from coordinator.io.routes import Reply, error, reply_to
-from coordinator.picture import Picture
 from coordinator.requests import Request, Unknown
+from coordinator.shown.picture import Picture
 
 ASK_S = 60.0
 """So long an operator waits for the store, and for a view to hold, before the outcome is open."""

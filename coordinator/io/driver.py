@@ -33,9 +33,9 @@ from coordinator.events import (
     Tick,
     WorkId,
 )
-from coordinator.picture import Picture
 from coordinator.requests import Declined, Request, Response, Unknown
-from coordinator.store import Applied, Indefinite, Row, Store, Txn
+from coordinator.shown.picture import Picture
+from coordinator.store.interface import Applied, Indefinite, Row, Store, Txn
 from protocol.errors import PeerUnreachable, ProtocolError, StoreError, StoreIndefinite
 from protocol.io.link import Link
 from protocol.messages import FromAgent, Message, ToAgent

@@ -6,11 +6,11 @@ from typing import Any
 
 import structlog
 
-from coordinator import candidacy
-from coordinator.candidacy import Candidacy, Rival, Standing
 from coordinator.io.etcd import EtcdStore
 from coordinator.io.etcd_gateway import coded, decoded
-from coordinator.store import pack, unpack
+from coordinator.leadership import candidacy
+from coordinator.leadership.candidacy import Candidacy, Rival, Standing
+from coordinator.store.interface import pack, unpack
 from protocol.errors import StoreError, StoreIndefinite
 
 LEASE_S = 3

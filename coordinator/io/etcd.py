@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Self
 
-from coordinator import store
 from coordinator.io.etcd_gateway import Data, Gateway, coded, decoded
-from coordinator.store import (
+from coordinator.store import interface as store
+from coordinator.store.interface import (
     KEY_BYTES_MAX,
     SECRET_BYTES,
     SECRET_KEY,
@@ -47,7 +47,7 @@ def check_prefix(prefix: str) -> str:
 
 
 class EtcdStore:
-    """`coordinator.store.Store` below one prefix of an etcd; `open` says whether it is there."""
+    """The store below one prefix of an etcd; `open` says whether it is there."""
 
     def __init__(self, gateway: Gateway, prefix: str) -> None:
         self._gateway = gateway

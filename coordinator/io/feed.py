@@ -19,8 +19,8 @@ from aiohttp_sse import EventSourceResponse
 
 from coordinator.io import log_query, shown
 from coordinator.io.log_query import ALL, LogFilter
-from coordinator.picture import Picture
-from coordinator.store import Store
+from coordinator.shown.picture import Picture
+from coordinator.store.interface import Store
 from protocol.errors import StoreError, StoreIndefinite
 from protocol.names import AttemptId
 

@@ -6,13 +6,13 @@ from contextlib import aclosing
 
 import structlog
 
-from coordinator.candidacy import Rival
-from coordinator.following import MIRRORED, Following
 from coordinator.io.driver import Onlooker
 from coordinator.io.etcd import EtcdStore
-from coordinator.picture import Picture
+from coordinator.leadership.candidacy import Rival
+from coordinator.leadership.following import MIRRORED, Following
 from coordinator.requests import Request, Response
-from coordinator.store import Row
+from coordinator.shown.picture import Picture
+from coordinator.store.interface import Row
 from protocol.errors import PeerUnreachable, ProtocolError, StoreError, StoreIndefinite
 from protocol.io.link import Link
 from protocol.messages import TurnedAway

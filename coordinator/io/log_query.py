@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from coordinator.book import Book
 from coordinator.io import shown
-from coordinator.rows import COUNTER, event_key
-from coordinator.store import Row, Store
+from coordinator.store.book import Book
+from coordinator.store.interface import Row, Store
+from coordinator.store.rows import COUNTER, event_key
 
 EVENTS = "event/"
 PAGE_ROWS = 500

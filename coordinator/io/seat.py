@@ -5,16 +5,16 @@ from collections.abc import Callable
 
 import structlog
 
-from coordinator.candidacy import Decides, Deposed, Rival
 from coordinator.config import CoordinatorConfig
 from coordinator.core import CoordinatorCore
-from coordinator.following import Following
 from coordinator.io.driver import Driver, Occupant, Onlooker
 from coordinator.io.election import Election
 from coordinator.io.etcd import EtcdStore
 from coordinator.io.follower import Follower
-from coordinator.picture import Picture
+from coordinator.leadership.candidacy import Decides, Deposed, Rival
+from coordinator.leadership.following import Following
 from coordinator.requests import Request, Response
+from coordinator.shown.picture import Picture
 from protocol.io.link import Link
 from protocol.names import AttemptId
 

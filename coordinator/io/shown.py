@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from coordinator.picture import Picture
-from coordinator.store import Row
+from coordinator.shown.picture import Picture
+from coordinator.store.interface import Row
 from protocol.names import Workload
 from protocol.workload import format_workload
 

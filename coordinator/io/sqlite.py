@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-from coordinator import store
 from coordinator.io.store_check import APPLICATION_ID, SCHEMA, check_ours, check_store
-from coordinator.store import (
+from coordinator.store import interface as store
+from coordinator.store.interface import (
     SECRET_BYTES,
     SECRET_KEY,
     TERM_KEY,
@@ -55,7 +55,7 @@ LAYOUT = (
 
 
 class SqliteStore:
-    """`coordinator.store.Store` on a file of this machine; `open` makes or opens it."""
+    """`coordinator.store.interface.Store` on a file of this machine; `open` makes or opens it."""
 
     def __init__(self, path: Path) -> None:
         self._loop = asyncio.get_running_loop()

@@ -10,9 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from coordinator import store
-from coordinator.rows import CLUSTER
-from coordinator.store import TERM_KEY
+from coordinator.store import interface as store
+from coordinator.store.interface import TERM_KEY
+from coordinator.store.rows import CLUSTER
 from protocol.errors import StoreError
 
 APPLICATION_ID = 0x68766C62  # "hvlb"

@@ -16,8 +16,8 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 
 from agent.heartbeat import Heartbeats
-from coordinator.book import Book
-from coordinator.health import Watched
+from coordinator.groups.health import Watched
+from coordinator.store.book import Book
 from lab.exploration.world import BEGINS_S, TIMING, World
 from lab.simulation.store import MemoryStore
 from protocol.names import Endpoint, Member, Timing, View, VmSpec, VoteConfig

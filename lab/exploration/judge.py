@@ -36,11 +36,15 @@ class Judge:
         self._leases(world)
 
     def _leases(self, world: World) -> None:
-        """A view that holds leaves nobody outside of it with a lease."""
+        """A view that comes to hold leaves nobody outside of it with a lease.
+
+        Later somebody may have one by the next view before that is known to hold.
+        """
         view = self._row(world, "view")
         held = None if view is None else view["held_view"]
-        if held is None:
+        if held is None or held["number"] == world.held_seen:
             return
+        world.held_seen = held["number"]
         members = {Incarnation(member["incarnation"]) for member in held["members"]}
         for machine in world.alive():
             assert machine.core is not None

@@ -108,6 +108,9 @@ class World:
         self.none_since_s = BEGINS_S
         """Since when no copy of the VM runs."""
 
+        self.held_seen = 0
+        """The newest view that was seen to hold."""
+
         self.trail: list[str] = []
         """The deviations so far: how to get here again."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agent.actions import NodeRecord
-from coordinator.store import Applied, Result, Row, Txn
+from coordinator.store.interface import Applied, Result, Row, Txn
 from lab.simulation.ballots import Ballots, Violation
 from lab.simulation.guest import SimWorker, wave_is_whole
 from lab.simulation.store import MemoryStore, Writes

@@ -11,7 +11,7 @@ from coordinator.config import CoordinatorConfig, Network
 from coordinator.core import CoordinatorCore
 from coordinator.events import Event, LinkId, RequestId, WorkId
 from coordinator.requests import Request, Response
-from coordinator.store import Indefinite, Result, Row
+from coordinator.store.interface import Indefinite, Result, Row
 from lab.simulation.net import End, Link
 from lab.simulation.store import SimStore
 from lab.simulation.world import Clock

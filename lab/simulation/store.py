@@ -2,7 +2,7 @@
 
 `MemoryStore` is the truth: rows and rules, at once and without doubt. `SimStore` is a coordinator's
 way to it, with delays, outages and answers that say nothing; several ways may lead to one truth.
-`InstantStore` dresses the truth as a `coordinator.store.Store` for code that awaits.
+`InstantStore` dresses the truth as a `coordinator.store.interface.Store` for code that awaits.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from functools import partial
 from random import Random
 from typing import TypeVar
 
-from coordinator import store
-from coordinator.store import TERM_KEY, Applied, Indefinite, Result, Row, Txn
+from coordinator.store import interface as store
+from coordinator.store.interface import TERM_KEY, Applied, Indefinite, Result, Row, Txn
 from protocol.errors import StoreError
 
 T = TypeVar("T")
@@ -246,7 +246,7 @@ class SimStore:
 
 
 class InstantStore:
-    """A `MemoryStore` for code that awaits: the `coordinator.store.Store` of quick tests."""
+    """A `MemoryStore` for code that awaits: the store of quick tests."""
 
     def __init__(self, truth: MemoryStore | None = None) -> None:
         self.truth = MemoryStore() if truth is None else truth

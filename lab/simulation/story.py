@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from coordinator.requests import Accepted, EvictNode, JoinNode, Request, Response
-from coordinator.store import Row
+from coordinator.store.interface import Row
 from lab.script import END, Rows, Script, Stage, Standing, order_of, parse, places
 from lab.simulation.cluster import WITNESS_OF, Setting, SimCluster
 from lab.simulation.faults import Cut, cut_between, cut_off, other_than

@@ -23,7 +23,7 @@ from coordinator.events import (
     Tick,
 )
 from coordinator.requests import CreateVm, FormCluster, Request, Response
-from coordinator.store import Result
+from coordinator.store.interface import Result
 from lab.simulation.store import MemoryStore
 from protocol.messages import (
     FromAgent,

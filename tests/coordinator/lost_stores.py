@@ -3,13 +3,13 @@
 import copy
 from typing import Any
 
-from coordinator import chronicle
 from coordinator.requests import CreateVm, SetWeight
+from coordinator.shown import chronicle
 from lab.simulation.store import MemoryStore
 from protocol.names import VmName
 from tests.coordinator.driver import World, another, with_vm
 from tests.coordinator.ground import MIB, C, spec
-from tests.coordinator.test_votes import DISK, NODES_DISK, lab
+from tests.coordinator.votes.test_dealing import DISK, NODES_DISK, lab
 
 PUT_BACK = 9017
 STALE = chronicle.store_is_stale(()).id

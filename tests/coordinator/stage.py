@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from coordinator.events import LinkId, WorkId
-from coordinator.membership import Agent
+from coordinator.membership.agents import Agent
 from coordinator.pen import Draft, Pen, Plan
 from coordinator.requests import Declined
-from coordinator.rows import (
+from coordinator.scene import Scene
+from coordinator.store.interface import Txn
+from coordinator.store.rows import (
     CLUSTER,
     VIEW,
     AttemptRow,
@@ -20,8 +22,6 @@ from coordinator.rows import (
     node_key,
     vm_key,
 )
-from coordinator.scene import Scene
-from coordinator.store import Txn
 from protocol.messages import Hello, RouteReport, VmReport
 from protocol.names import (
     AttemptId,

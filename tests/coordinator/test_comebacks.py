@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from coordinator.ownership import FailOver, Give, began_cold
+from coordinator.groups.ownership import FailOver, Give, began_cold
+from coordinator.groups.starts import IN_FLIGHT_MAX
 from coordinator.requests import CreateVm, Request, SetGroup
-from coordinator.rows import VIEW
-from coordinator.starts import IN_FLIGHT_MAX
+from coordinator.store.rows import VIEW
 from protocol.messages import StartVm
 from protocol.names import VmName
 from tests.coordinator.driver import World, formed, with_vm

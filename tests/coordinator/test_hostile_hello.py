@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from coordinator.actions import CloseLink, Send
-from coordinator.doorstep import LEAP_MAX
 from coordinator.events import LinkId, Said
+from coordinator.leadership.doorstep import LEAP_MAX
 from protocol.codec import encode
 from protocol.messages import (
     AttemptReport,

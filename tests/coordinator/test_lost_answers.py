@@ -6,7 +6,7 @@ import pytest
 
 from coordinator.actions import Transact
 from coordinator.requests import CreateVm, FormCluster, PauseNode, ResumeNode, StopVm
-from coordinator.store import Conflict, Indefinite, Result
+from coordinator.store.interface import Conflict, Indefinite, Result
 from protocol.names import VmName
 from tests.coordinator.driver import World
 from tests.coordinator.ground import MOVE, SQL, TIMING, A, B, C, spec

@@ -4,12 +4,12 @@ from typing import Any
 import pytest
 
 from coordinator.actions import Transact
-from coordinator.chronicle import Note
 from coordinator.events import WorkId
 from coordinator.pen import Draft, Dropped, Lost, Pen, Written
 from coordinator.requests import Declined
 from coordinator.scene import Scene
-from coordinator.store import Applied, Indefinite, StaleTerm
+from coordinator.shown.chronicle import Note
+from coordinator.store.interface import Applied, Indefinite, StaleTerm
 from lab.simulation.store import MemoryStore
 from protocol.names import Term
 from tests.coordinator.ground import config

@@ -2,13 +2,13 @@
 
 import copy
 
-from coordinator import chronicle
 from coordinator.requests import Accepted, Declined, ForceQuorum, MigrateVm, SetWeight, StartVm
+from coordinator.shown import chronicle
 from lab.simulation.store import MemoryStore
 from protocol.names import Verify, ViewNumber, VmName
 from tests.coordinator.driver import World, another, formed, with_vm
 from tests.coordinator.ground import MOVE, SQL, TIMING, A, B, C
-from tests.coordinator.test_votes import NODES_SHARE, SHARE, lab
+from tests.coordinator.votes.test_dealing import NODES_SHARE, SHARE, lab
 
 
 def restored_in_mid_migration() -> World:

@@ -1,8 +1,8 @@
 """What follows from the rows and the agents of one moment, and how rows become it."""
 
-from coordinator.book import PREFIXES, Book
-from coordinator.rows import AttemptRow
 from coordinator.scene import Scene
+from coordinator.store.book import PREFIXES, Book
+from coordinator.store.rows import AttemptRow
 from protocol.names import NodeState
 from tests.coordinator.ground import TIMING, config
 from tests.coordinator.stage import SQL, A, B, C, Stage, life

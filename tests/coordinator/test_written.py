@@ -7,7 +7,7 @@ import pytest
 from coordinator import requests
 from coordinator.asking import asker_of, plan_for
 from coordinator.events import RequestId
-from coordinator.ownership import Give
+from coordinator.groups.ownership import Give
 from coordinator.requests import (
     Accepted,
     CancelAttempt,

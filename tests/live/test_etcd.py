@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 
 from coordinator.io.etcd import EtcdStore
-from coordinator.store import Put, StaleTerm, Txn
+from coordinator.store.interface import Put, StaleTerm, Txn
 from lab.cluster import Cluster, Data, until
 from lab.deeds import freeze, thaw
 from lab.evidence import running_on

@@ -17,7 +17,7 @@ from coordinator.io.feed import Feed
 from coordinator.io.operations import Operations
 from coordinator.io.program import serve_http
 from coordinator.io.table import routes
-from coordinator.store import Store
+from coordinator.store.interface import Store
 from lab import cluster
 from lab.simulation.store import InstantStore
 from protocol.errors import PeerUnreachable

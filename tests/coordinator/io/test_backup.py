@@ -10,7 +10,7 @@ import pytest
 from coordinator.io.backup import backup, main, restore
 from coordinator.io.sqlite import STORE, SqliteStore
 from coordinator.io.store_check import check_store
-from coordinator.store import Put, StoreTaken, Txn
+from coordinator.store.interface import Put, StoreTaken, Txn
 from protocol.errors import Refused
 
 TIMING = {"delay_s": 1.0, "threshold": 5}

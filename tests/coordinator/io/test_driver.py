@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from coordinator.io.driver import UNSENT_MESSAGES_MAX
-from coordinator.store import Result, Txn
+from coordinator.store.interface import Result, Txn
 from lab.simulation.store import InstantStore
 from protocol.errors import StoreError, StoreIndefinite
 from protocol.io.link import open_link

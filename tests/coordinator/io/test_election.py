@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from coordinator.candidacy import Decides, Deposed, Rival
 from coordinator.io.driver import boottime
 from coordinator.io.election import Election
 from coordinator.io.etcd import EtcdStore
+from coordinator.leadership.candidacy import Decides, Deposed, Rival
 from tests.etcd_server import Etcd, running_etcd
 
 PATIENCE_S = 20.0

@@ -10,7 +10,7 @@ import pytest
 
 from coordinator.io.etcd import EtcdStore
 from coordinator.io.etcd_gateway import Gateway, check_endpoint
-from coordinator.store import (
+from coordinator.store.interface import (
     Applied,
     Compacted,
     Compare,
@@ -25,7 +25,7 @@ from coordinator.store import (
     Txn,
 )
 from protocol.errors import Refused, StoreError
-from tests.coordinator import test_store as contract
+from tests.coordinator.store import test_interface as contract
 from tests.etcd_server import Etcd, running_etcd
 
 _prefixes = itertools.count(1)

@@ -8,8 +8,8 @@ from typing import Any
 from coordinator.io import api_answers as answers
 from coordinator.io.feed import KEPT_EVENTS, PAGE_EVENTS, SUBSCRIBERS_MAX
 from coordinator.io.sqlite import SqliteStore
-from coordinator.rows import COUNTER, event_key
-from coordinator.store import Put, Txn
+from coordinator.store.interface import Put, Txn
+from coordinator.store.rows import COUNTER, event_key
 from lab.simulation.store import InstantStore, MemoryStore
 from protocol.errors import StoreError
 from protocol.messages import Migrate

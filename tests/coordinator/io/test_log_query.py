@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from coordinator.io.log_query import ALL, PAGE_ROWS, LogFilter, following, newest
-from coordinator.rows import COUNTER, event_key
-from coordinator.store import Put, Row, Txn
+from coordinator.store.interface import Put, Row, Txn
+from coordinator.store.rows import COUNTER, event_key
 from lab.simulation.store import InstantStore, MemoryStore
 
 LEVELS = ("info", "info", "info", "warning", "error", "critical")

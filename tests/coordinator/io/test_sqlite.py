@@ -14,7 +14,7 @@ import pytest
 
 from coordinator.io.sqlite import SqliteStore
 from coordinator.io.store_check import APPLICATION_ID, SCHEMA
-from coordinator.store import (
+from coordinator.store.interface import (
     Applied,
     Compacted,
     Compare,
@@ -33,7 +33,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from coordinator.io.sqlite import SqliteStore
-from coordinator.store import Put, Txn
+from coordinator.store.interface import Put, Txn
 
 async def main():
     store = await SqliteStore.open(Path(sys.argv[1]))

@@ -9,7 +9,7 @@ import pytest
 
 from coordinator.io.sqlite import SqliteStore
 from coordinator.io.store_check import SCHEMA, check_store
-from coordinator.store import Put, Txn
+from coordinator.store.interface import Put, Txn
 from protocol.errors import StoreError
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from agent.actions import NodeRecord
-from coordinator.store import Put, Txn
+from coordinator.store.interface import Put, Txn
 from lab.simulation.ballots import Violation
 from lab.simulation.checker import CheckedStore, Checker
 from lab.simulation.guest import LeasePage, SimWorker, wave_is_whole

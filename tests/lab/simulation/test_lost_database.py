@@ -3,7 +3,7 @@
 import pytest
 
 from coordinator.requests import CreateVm
-from coordinator.store import TERM_KEY
+from coordinator.store.interface import TERM_KEY
 from lab.simulation.cluster import DISK, SHARE, Setting, SimCluster
 from protocol.names import Fill, NodeName, QuorumMode, VmName, VmSpec, Workload
 

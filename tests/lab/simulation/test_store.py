@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coordinator.store import (
+from coordinator.store.interface import (
     Applied,
     Compare,
     Conflict,

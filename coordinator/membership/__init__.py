@@ -1,0 +1,1 @@
+"""Nodes: their agents, the views that they belong to, and how they come and go."""

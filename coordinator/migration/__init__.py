@@ -1,0 +1,1 @@
+"""Live migrations: whether, how, and what is left of them."""

@@ -1,0 +1,1 @@
+"""Networks: roles, metrics, states, and the order of live migration."""

@@ -1,0 +1,1 @@
+"""What people see: pictures of the cluster and the event log."""

@@ -1,0 +1,1 @@
+"""What the coordinator remembers: the store, its rows, and their mirror in memory."""

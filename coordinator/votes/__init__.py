@@ -1,0 +1,1 @@
+"""Votes: who has how many, what they decide, and the witness among them."""
