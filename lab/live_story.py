@@ -65,6 +65,10 @@ def topology_for(script: Script, delay_s: float, threshold: int) -> Topology:
     )
 
 
+class Missed(LabError):
+    """A migration was over before it was seen at a step: the story was not told."""
+
+
 @dataclass
 class LiveStory:
     """One script on one lab. `spec` is what every VM is; LabError says what did not come to be."""
@@ -172,7 +176,7 @@ class LiveStory:
         while True:
             row = await self.cluster.attempt(self.newest)
             if row["live"] is None or loop.time() >= give_up_at:
-                raise LabError(f"attempt {self.newest} was not seen at {step.value}: {row}")
+                raise Missed(f"attempt {self.newest} was not seen at {step.value}: {row}")
             if row["live"]["step"] == step.value:
                 return
             await asyncio.sleep(0)

@@ -3,6 +3,7 @@
 What one copy of a guest is, is seen in the workers' own shared memory, again and again.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from agent.guests import MAX_STEP_PAGES
 from lab.cluster import running
 from lab.home import Home
-from lab.live_story import AT_END, LiveStory, Look, topology_for
+from lab.live_story import AT_END, LiveStory, Look, Missed, topology_for
 from lab.script import Standing, parse
 from lab.simulation.story import Story
 from protocol.names import Fill, VmSpec
@@ -22,6 +23,7 @@ SCENARIOS = Path(__file__).parent.parent / "scenarios"
 DELAY_S = 0.2
 THRESHOLD = 5
 MIB = 2**20
+TRIES = 3
 SMALL = VmSpec(16 * MIB, parse_workload("wave:rate=20MB/s"), Fill.RANDOM, 7)
 BUSY = VmSpec(256 * MIB, parse_workload("sweep:rate=4GB/s"), Fill.RANDOM, 7)
 """Its migration has many rounds, so that it can be hurt in one of them."""
@@ -60,7 +62,7 @@ def shared_out(cases: Iterable[str]) -> list[object]:
 async def test_real_processes_come_to_stand_as_the_simulation_does(
     name: str, tmp_path: Path, story: list[Path]
 ) -> None:
-    seen = await play(name, CASES[name], tmp_path, story)
+    seen = await told(name, CASES[name], tmp_path, story)
 
     assert {len(nodes) for nodes in seen.runs.values()} == {1}
     assert seen.runs == seen.copies
@@ -93,27 +95,36 @@ async def test_a_guest_that_slept_longer_than_its_lease_ends_its_batch_and_does_
         assert 0 <= guest.pages_changed <= MAX_STEP_PAGES + 1, "the batch, and its registers"
 
 
+async def told(name: str, spec: VmSpec, tmp_path: Path, logs: list[Path]) -> Standing:
+    """A migration on a busy machine may be over before anybody sees its rounds: then once more."""
+    for attempt in range(TRIES - 1):
+        with contextlib.suppress(Missed):
+            return await play(name, spec, tmp_path, logs, home=f"home{attempt}")
+    return await play(name, spec, tmp_path, logs)
+
+
 async def play(
     name: str,
     spec: VmSpec,
     tmp_path: Path,
     logs: list[Path],
     looks: Mapping[str, Look] | None = None,
+    home: str = "home",
 ) -> Standing:
     """First in the simulation, which must end well, then on real processes."""
     text = (SCENARIOS / name / "script").read_text()
     simulated = Story(text)
     assert simulated.play().endswith("all is well\n")
-    script, home = parse(text), Home(tmp_path / "home")
-    logs.append(home.folder("test") / "logs")
-    async with running(topology_for(script, DELAY_S, THRESHOLD), home) as cluster:
+    script, place = parse(text), Home(tmp_path / home)
+    logs.append(place.folder("test") / "logs")
+    async with running(topology_for(script, DELAY_S, THRESHOLD), place) as cluster:
         standings, anywhere = simulated.standings, ANYWHERE.get(name, frozenset())
         live = LiveStory(script, standings, cluster, spec, anywhere)
         try:
             return await live.play(looks)
         except BaseException:
             # The lab's folder goes with the lab; its logs are what a failure has to tell.
-            kept = tmp_path / "logs"
+            kept = tmp_path / f"logs of {home}"
             (cluster.lab.state_dir / "logs").rename(kept)
             logs[-1] = kept
             raise

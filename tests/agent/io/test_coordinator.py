@@ -210,4 +210,4 @@ async def test_a_node_of_no_cluster_waits_in_silence_for_as_long_as_it_takes() -
             assert await said(link) == HELLO
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(agent.heard.get(), 2 * GATHERING_S)
-            assert coordinator.membership.links.empty()
+            assert coordinator.links.empty()

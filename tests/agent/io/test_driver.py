@@ -258,7 +258,7 @@ async def test_an_end_in_the_middle_of_a_new_life_is_an_end(tmp_path: Path) -> N
         agent.stop.set()
         await asyncio.wait_for(agent.running, PATIENCE_S)
         await agent.no_worker_left()
-        assert coordinator.membership.links.empty()
+        assert coordinator.links.empty()
 
 
 class Broken(Driver):
