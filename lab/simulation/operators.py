@@ -34,6 +34,9 @@ PROPERTIES: dict[str, tuple[int, ...]] = {
 }
 """Between what operators choose when they turn at the cluster's clocks."""
 
+JOINS = 0.03
+"""How often an idea is to let a node join that is out: who was evicted comes back some time."""
+
 
 def wave_vm(steps_per_s: int, seed: int = 1, pages: int = PAGES) -> VmSpec:
     """A VM whose memory proves itself."""
@@ -102,6 +105,9 @@ class Operators:
         if not names or (chance < 0.04 and len(names) < 2 * len(self.cluster.machines)):
             self._create()
             return None
+        unjoined = self.cluster.unjoined()
+        if unjoined and chance > 1.0 - JOINS:
+            return JoinNode(random.choice(unjoined))
         vm = VmName(random.choice(names))
         row = rows[vm]
         if row["wish"] == "off":

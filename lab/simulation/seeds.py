@@ -23,7 +23,7 @@ from protocol.names import Step
 FAULTY_MAX_S = 1500.0
 TAIL_S = 150.0
 LOG_LINES = 60
-LONG_LIVES = 1000
+LONG_LIVES = 400
 """Seeds below this live long lives; there are many more short ones above."""
 
 
