@@ -29,7 +29,7 @@ setup: $(INSTALLED) ## make .venv from the lock; install what system-packages.tx
 demo: $(INSTALLED) ## watch a running virtual machine move between two real processes
 	@.venv/bin/hvlab demo
 
-test: $(INSTALLED) ## run all tests
+test: setup ## run all tests; as root it installs what system-packages.txt lists
 	@echo "test: running all tests, two at a time"
 	@.venv/bin/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder tests
 
