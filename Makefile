@@ -23,7 +23,7 @@ setup: $(INSTALLED) ## make .venv from the lock; install what system-packages.tx
 	if [ -z "$$missing" ]; then echo "setup: the system packages are there: $$names"; \
 	elif [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ]; then \
 		echo "setup: installing system packages:$$missing"; \
-		apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y $$missing; \
+		export PATH="$$PATH:/usr/sbin:/sbin"; apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y $$missing; \
 	else echo "setup: some tests need these system packages, please install them:$$missing"; fi
 
 demo: $(INSTALLED) ## watch a running virtual machine move between two real processes

@@ -149,13 +149,13 @@ def _hurt_message(world: World, deviation: Deviation) -> None:
     if deviation.how == "lose":
         if item.on:
             break_link(world, item.on)
-            world.queue = [other for other in world.queue if other is not item]
+            world.queue[:] = [other for other in world.queue if other is not item]
         else:
             del world.queue[0]
         return
     # A link keeps its order: all that is under way on it comes late together.
     held = tuple(other for other in world.queue if other is item or _same_way(other, item))
-    world.queue = [other for other in world.queue if not any(other is one for one in held)]
+    world.queue[:] = [other for other in world.queue if not any(other is one for one in held)]
     if deviation.by_s:
         world.late.append(Late(world.now + deviation.by_s, held))
     else:

@@ -97,7 +97,7 @@ def drop_wire(world: World, machine: Machine) -> None:
     assert machine.wire is not None
     number = machine.wire.number
     machine.wire = None
-    world.queue = [item for item in world.queue if item.on != number]
+    world.queue[:] = [item for item in world.queue if item.on != number]
     if machine.core is not None:
         world.queue.append(own_item(machine, "fed", agent_events.LinkDown("the link broke")))
         machine.dials_at_s = world.now + REDIAL_S

@@ -105,6 +105,9 @@ class World:
         self.late: list[Late] = []
         self.links = 0
         self.requests = 0
+        self.began_s = BEGINS_S
+        """When the story began."""
+
         self.none_since_s = BEGINS_S
         """Since when no copy of the VM runs."""
 
