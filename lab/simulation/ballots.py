@@ -39,11 +39,14 @@ class Ballots:
     # ---- what is seen
 
     def watch(self, witness: "SimWitness") -> None:
-        """Remember up to which view each holder has written this witness."""
+        """Remember up to which view each holder has written this witness, its release included."""
 
-        def written(_before: Any, record: Any) -> None:
-            if record is not None and record.holder:
-                key = (witness.name, record.holder)
+        def written(before: Any, record: Any) -> None:
+            if record is None:
+                return
+            writer = record.holder or (before.holder if before is not None else "")
+            if writer:
+                key = (witness.name, writer)
                 self._written[key] = max(record.view, self._written.get(key, ViewNumber(0)))
 
         witness.on_write.append(written)

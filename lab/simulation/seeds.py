@@ -112,7 +112,8 @@ class Player:
                 trouble = f"not well {waited}: " + "; ".join(complaints)
             elif self.cluster.world.now < self.life.played_s:
                 self.cluster.run(self.life.played_s - self.cluster.world.now)
-            if not trouble and (complaints := self.cluster.settle(30.0)):
+            # What was asked for in the last moment may still have come to pass: an eviction, say.
+            if not trouble and (complaints := self.cluster.settle(TAIL_S)):
                 trouble = "not well at the end: " + "; ".join(complaints)
         except Exception as broken:
             trouble = "".join(traceback.format_exception(broken)[-8:])
