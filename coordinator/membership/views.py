@@ -36,9 +36,9 @@ class Changes:
 def wanted(scene: Scene) -> Changes | None:
     """The next view's members, or None while nothing is to change or nobody could decide it.
 
-    A view that is still to hold is only replaced to drop somebody; who wants in waits for it. Where
-    too few would be left, those who are here but without a lease are kept in, and then those whose
-    links are broken.
+    A view that is still to hold is only replaced to drop somebody, or if it lacks the votes; else
+    who wants in waits for it. Where too few would be left, those who are here but without a lease
+    are kept in, and then those whose links are broken.
     """
     row = scene.book.view
     if row is None:
@@ -77,13 +77,22 @@ def _without(
     members = {member.node: member for member in row.view.members if member.node not in out}
     joining = [agent for agent in scene.agents if _may_join(scene, row, agent, members, dropped)]
     welcome = [agent for agent in joining if scene.returns.may_return(agent.node, scene.now)]
+    waits = not row.holds and _can_hold(scene, row.view)
     for joined in (welcome, joining):
         nodes = {**members, **{agent.node: as_member(scene, agent) for agent in joined}}
         if nodes and arbitration.have_quorum(scene, set(nodes), letting_go=stopped):
-            if not dropped and (not joined or not row.holds):
+            if not dropped and (not joined or waits):
                 return None
             return Changes(tuple(nodes[node] for node in sorted(nodes)), dropped, away)
     return None
+
+
+def _can_hold(scene: Scene, view: View) -> bool:
+    """Its members who are heard have the votes. A change of votes may have lost some on its way:
+    then those who are outside have to be let in, or it would never hold.
+    """
+    heard = {member.node for member in view.members if not scene.silent(member.node)}
+    return arbitration.have_quorum(scene, heard)
 
 
 def _may_join(

@@ -46,7 +46,7 @@ class Ballots:
                 return
             writer = record.holder or (before.holder if before is not None else "")
             if writer:
-                key = (witness.name, writer)
+                key = (witness.name, Incarnation(writer))
                 self._written[key] = max(record.view, self._written.get(key, ViewNumber(0)))
 
         witness.on_write.append(written)

@@ -102,12 +102,14 @@ class Operators:
         random, rows = self.random, self.cluster.checker.vms
         chance = random.random()
         names = sorted(rows)
-        if not names or (chance < 0.04 and len(names) < 2 * len(self.cluster.machines)):
-            self._create()
-            return None
         unjoined = self.cluster.unjoined()
         if unjoined and chance > 1.0 - JOINS:
             return JoinNode(random.choice(unjoined))
+        if not names and chance > 0.5 and (paused := self._rows_with("paused")):
+            return ResumeNode(paused[0])  # no VM can be created where all are paused
+        if not names or (chance < 0.04 and len(names) < 2 * len(self.cluster.machines)):
+            self._create()
+            return None
         vm = VmName(random.choice(names))
         row = rows[vm]
         if row["wish"] == "off":

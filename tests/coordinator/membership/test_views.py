@@ -1,3 +1,7 @@
+from dataclasses import replace
+
+import pytest
+
 from coordinator.membership.views import acked_by, comes_to_hold, next_number, wanted
 from coordinator.requests import Accepted, Declined, FormCluster, JoinNode
 from protocol.messages import ProposeView
@@ -154,6 +158,33 @@ def test_a_changed_vote_configuration_needs_quorums_of_the_old_and_of_the_new() 
     world["b"].acks = True
     world.after(2)
     assert world.row("view")["held"] is True
+
+
+@pytest.mark.parametrize(("weight_of_a", "lets_in"), [(0, True), (1, False)])
+def test_a_pending_view_lets_in_who_wants_in_only_if_it_lacks_the_votes(
+    weight_of_a: int, lets_in: bool
+) -> None:
+    """The votes changed while c was on its way out, and now a and b alone may be too few."""
+    world = formed()
+    world.die("c")
+    world.after(8)
+    scene = world.core._desk.scene
+    row = scene.book.view
+    assert row is not None
+    assert members(world) == ["a-1", "b-1"]
+    votes = replace(row.view.votes, index=2, votes=_weights(a=weight_of_a, b=1, c=1))
+    pending = replace(row.view, number=next_number(scene), votes=votes)
+    scene.book.view = replace(row, view=pending, changed=True)
+    world["c"].life = 2
+    world.connect("c")
+
+    changes = wanted(scene)
+    assert (changes is not None) is lets_in
+    assert changes is None or [member.node for member in changes.members] == ["a", "b", "c"]
+
+
+def _weights(**weights: int) -> tuple[tuple[NodeName, int], ...]:
+    return tuple((NodeName(node), weight) for node, weight in weights.items())
 
 
 def test_numbers_only_grow_and_nothing_is_wanted_in_peace() -> None:
