@@ -8,7 +8,6 @@ writer that was frozen leaves at most an older file, which the next one removes.
 import contextlib
 import os
 import re
-import threading
 import uuid
 import zlib
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import msgpack  # type: ignore[import-untyped]
 from agent.actions import FetchCopy, StoreCopy
 from agent.copy_record import CopyPort, DatabaseCopy, packed, unpacked
 from agent.events import CopyEvent, CopyFailed, CopyFetched, CopyStored
+from agent.io.door import Door
 from protocol.errors import ClusterError, NotReady, PeerUnreachable, ProtocolError
 from protocol.parts import CONTENT_BYTES_MAX
 
@@ -122,9 +122,9 @@ class CopyFolder:
         )
 
 
-class CopyDoor:
+class CopyDoor(Door[StoreCopy | FetchCopy, CopyEvent]):
     """Goes to the copies beside the loop, and beside the witness's record: a copy is long, and the
-    record's renewal must not wait for it. One operation at a time, and no answer twice.
+    record's renewal must not wait for it.
     """
 
     def __init__(
@@ -134,43 +134,15 @@ class CopyDoor:
         soon: Callable[[Callable[[], None]], object],
         port: Callable[[Path], CopyPort] = CopyFolder,
     ) -> None:
-        """`later` calls on the loop after some seconds; `soon` does from any thread."""
-        self._feed = feed
-        self._later = later
-        self._soon = soon
-        self._port = port
-        self._under_way: StoreCopy | FetchCopy | None = None
-        self._is_given_up = False
-
-    def go(self, order: StoreCopy | FetchCopy) -> None:
-        if self._under_way is not None:
-            hangs = f"witness folder {self._under_way.witness.path} has not answered yet"
-            self._soon(lambda: self._feed(CopyFailed(order, hangs)))
-            return
-        hand = threading.Thread(target=self._work, args=(order,), name="copy", daemon=True)
-        self._under_way, self._is_given_up = order, False
-        self._later(ANSWER_MAX_S, lambda: self._give_up(order))
-        try:
-            hand.start()
-        except RuntimeError as error:
-            event = CopyFailed(order, f"no thread can be had ({error})")
-            self._soon(lambda: self._answered(event))
-
-    def _give_up(self, order: StoreCopy | FetchCopy) -> None:
-        if self._under_way is order and not self._is_given_up:
-            self._is_given_up = True
-            hangs = f"witness folder {order.witness.path} did not answer for {ANSWER_MAX_S:g} s"
-            self._feed(CopyFailed(order, hangs))
-
-    def _work(self, order: StoreCopy | FetchCopy) -> None:
-        event = _carried_out(order, self._port(Path(order.witness.path)))
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody wants to know
-            self._soon(lambda: self._answered(event))
-
-    def _answered(self, event: CopyEvent) -> None:
-        self._under_way = None
-        if not self._is_given_up:
-            self._feed(event)
+        super().__init__(
+            feed,
+            later,
+            soon,
+            lambda order: _carried_out(order, port(Path(order.witness.path))),
+            CopyFailed,
+            ANSWER_MAX_S,
+            "copy",
+        )
 
 
 def _carried_out(order: StoreCopy | FetchCopy, port: CopyPort) -> CopyEvent:

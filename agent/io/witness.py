@@ -9,7 +9,6 @@ who write the same version one does, and the other is told no.
 import contextlib
 import os
 import re
-import threading
 import uuid
 import zlib
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import msgpack  # type: ignore[import-untyped]
 
 from agent.actions import ReadWitness, WriteWitness
 from agent.events import WitnessEvent, WitnessFailed, WitnessRead, WitnessWritten
+from agent.io.door import Door
 from agent.witness_record import WitnessPort, WitnessRecord, packed, unpacked
 from protocol.errors import ClusterError, NotReady, PeerUnreachable, ProtocolError
 
@@ -146,12 +146,8 @@ class WitnessFolder:
         )
 
 
-class WitnessDoor:
-    """Goes to the witness beside the loop, so that a share that hangs delays nothing else.
-
-    One operation at a time: while one hangs every other one fails at once. Its thread is a daemon,
-    since nobody can end it and a program must not wait for it.
-    """
+class WitnessDoor(Door[ReadWitness | WriteWitness, WitnessEvent]):
+    """Goes to the witness's record."""
 
     def __init__(
         self,
@@ -160,45 +156,15 @@ class WitnessDoor:
         soon: Callable[[Callable[[], None]], object],
         port: Callable[[Path], WitnessPort] = WitnessFolder,
     ) -> None:
-        """`later` calls on the loop after some seconds; `soon` does from any thread."""
-        self._feed = feed
-        self._later = later
-        self._soon = soon
-        self._port = port
-        self._under_way: ReadWitness | WriteWitness | None = None
-        self._is_given_up = False
-
-    def go(self, action: ReadWitness | WriteWitness) -> None:
-        """Begin it; its answer is fed later, and never twice."""
-        if self._under_way is not None:
-            hangs = f"witness folder {self._under_way.witness.path} has not answered yet"
-            self._soon(lambda: self._feed(WitnessFailed(hangs, action.begun_at)))
-            return
-        hand = threading.Thread(target=self._work, args=(action,), name="witness", daemon=True)
-        self._under_way, self._is_given_up = action, False
-        self._later(ANSWER_MAX_S, lambda: self._give_up(action))
-        try:
-            hand.start()
-        except RuntimeError as error:
-            event = WitnessFailed(f"no thread can be had ({error})", action.begun_at)
-            self._soon(lambda: self._answered(event))
-
-    def _give_up(self, action: ReadWitness | WriteWitness) -> None:
-        if self._under_way is action and not self._is_given_up:
-            self._is_given_up = True
-            hangs = f"witness folder {action.witness.path} did not answer for {ANSWER_MAX_S:g} s"
-            self._feed(WitnessFailed(hangs, action.begun_at))
-
-    def _work(self, action: ReadWitness | WriteWitness) -> None:
-        event = _carried_out(action, self._port(Path(action.witness.path)))
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody wants to know
-            self._soon(lambda: self._answered(event))
-
-    def _answered(self, event: WitnessEvent) -> None:
-        """An answer that nobody waits for any more is not fed: it was told as a failure."""
-        self._under_way = None
-        if not self._is_given_up:
-            self._feed(event)
+        super().__init__(
+            feed,
+            later,
+            soon,
+            lambda order: _carried_out(order, port(Path(order.witness.path))),
+            lambda action, why: WitnessFailed(why, action.begun_at),
+            ANSWER_MAX_S,
+            "witness",
+        )
 
 
 def _carried_out(action: ReadWitness | WriteWitness, port: WitnessPort) -> WitnessEvent:
