@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from agent.events import Event, LinkDown, LinkUp, Told
-from agent.io.coordinator import GATHERING_S, UNSENT_MAX, ControlLink
+from agent.io.coordinator import UNSENT_MAX, ControlLink
+from agent.search import GATHERING_S
 from protocol.io.link import Link, serve_links
 from protocol.messages import (
     Heartbeat,
