@@ -31,7 +31,7 @@ demo: $(INSTALLED) ## watch a running virtual machine move between two real proc
 
 test: setup ## run all tests; as root it installs what system-packages.txt lists
 	@echo "test: running all tests, two at a time"
-	@.venv/bin/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder tests
+	@.venv/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
 
 check: $(INSTALLED) ## lint, format, types, and the rules of the repository
 	.venv/bin/ruff check .

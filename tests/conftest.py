@@ -34,18 +34,11 @@ def pytest_asyncio_loop_factories(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Live tests start first and share a process; elsewhere each file stays in one process."""
+    """Live tests take longest, so they start first."""
     items.sort(key=lambda item: "live" not in folders(item))
     for item in items:
-        live = "live" in folders(item)
-        if live:
+        if "live" in folders(item):
             item.add_marker("live")
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(
-                pytest.mark.xdist_group(
-                    "live" if live else str(item.path.relative_to(item.config.rootpath))
-                )
-            )
 
 
 def open_descriptors() -> set[tuple[int, str]]:

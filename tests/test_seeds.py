@@ -13,7 +13,6 @@ from lab.simulation.chaos import CELLS
 from lab.simulation.seeds import LONG_LIVES, Report, play, play_all
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.xdist_group("seeds")
 PRINT_FINGERPRINT = """
 import sys
 from lab.simulation.seeds import play

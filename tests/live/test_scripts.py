@@ -4,7 +4,7 @@ What one copy of a guest is, is seen in the workers' own shared memory, again an
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -50,15 +50,7 @@ ANYWHERE = {
 """VMs whose node depends on which of two nodes, or guests, was the first."""
 
 
-def shared_out(cases: Iterable[str]) -> list[object]:
-    """In two parts, for two workers."""
-    return [
-        pytest.param(case, marks=pytest.mark.xdist_group(f"live scripts {number % 2}"))
-        for number, case in enumerate(cases)
-    ]
-
-
-@pytest.mark.parametrize("name", shared_out(CASES))
+@pytest.mark.parametrize("name", CASES)
 async def test_real_processes_come_to_stand_as_the_simulation_does(
     name: str, tmp_path: Path, story: list[Path]
 ) -> None:
@@ -68,7 +60,6 @@ async def test_real_processes_come_to_stand_as_the_simulation_does(
     assert seen.runs == seen.copies
 
 
-@pytest.mark.xdist_group("live scripts 1")
 async def test_a_guest_whose_agent_sleeps_longer_than_its_lease_is_still_before_and_after(
     tmp_path: Path, story: list[Path]
 ) -> None:
@@ -81,7 +72,6 @@ async def test_a_guest_whose_agent_sleeps_longer_than_its_lease_is_still_before_
         assert (guest.steps_made, guest.pages_changed) == (0, 0)
 
 
-@pytest.mark.xdist_group("live scripts 0")
 async def test_a_guest_that_slept_longer_than_its_lease_ends_its_batch_and_does_no_more(
     tmp_path: Path, story: list[Path]
 ) -> None:
