@@ -165,9 +165,16 @@ def why_not(scene: Scene, config: VoteConfig, nodes: Set[NodeName]) -> Declined 
                 409,
                 "quorum-would-be-lost",
                 f"The change would lose the quorum: {have} votes would be there and"
-                f" {known.needed} are needed. Start more nodes, or mend the witness, first (5954).",
+                f" {known.needed} are needed. {_way_out(known)} first (5954).",
             )
     return None
+
+
+def _way_out(short: VoteConfig) -> str:
+    """What would let a change come through that `short` refuses."""
+    if short.mode is QuorumMode.DISK_ONLY:
+        return f"Set {QuorumMode.NODE_AND_DISK.value} with the same disk"
+    return "Start more nodes, or mend the witness,"
 
 
 def would_lose_quorum(scene: Scene, leaving: NodeName, evict: bool = False) -> Declined | None:
@@ -191,10 +198,12 @@ def would_lose_quorum(scene: Scene, leaving: NodeName, evict: bool = False) -> D
             continue
         have = quorum.votes_of(config, staying, carried)
         word, number = ("evicted", " (5939)") if evict else ("stopped", "")
+        weightless = next_config(scene, weights={leaving: 0})
+        way = ", or set its weight to 0," if why_not(scene, weightless, here) is None else ""
         return Declined(
             409,
             "quorum-would-be-lost",
             f"Without node {leaving} the quorum would be lost: {have} votes would be left and"
-            f" {config.needed} are needed. Start more nodes before it is {word}{number}.",
+            f" {config.needed} are needed. Start more nodes{way} before it is {word}{number}.",
         )
     return None

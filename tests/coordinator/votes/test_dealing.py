@@ -288,6 +288,28 @@ def test_a_node_is_not_let_go_where_the_rest_would_be_too_few() -> None:
     evicted = would_lose_quorum(scene, B, evict=True)
     assert evicted is not None
     assert "5939" in evicted.sentence
+    assert "weight" not in evicted.sentence, "it would not be let go then, either"
+
+
+def test_one_of_two_is_let_go_once_it_has_no_weight_and_the_refusal_says_so() -> None:
+    world = lab("ab")
+    scene = world.core._desk.scene
+    refusal = would_lose_quorum(scene, B, evict=True)
+    assert refusal is not None
+    assert "weight to 0" in refusal.sentence
+    assert isinstance(world.ask(SetWeight(B, 0)), Accepted)
+    world.after(8)
+
+    assert would_lose_quorum(scene, B, evict=True) is None
+    assert would_lose_quorum(scene, B) is None
+
+
+def test_from_disk_only_the_refusal_names_the_way() -> None:
+    world = lab("abc", NODES_DISK, DISK)
+    assert isinstance(world.ask(SetQuorum(DISK_ONLY, DISK)), Accepted)
+    world.after(8)
+
+    assert "NodeAndDiskMajority with the same disk" in told(world, SetQuorum(NODES, None)).sentence
 
 
 def test_a_witness_that_is_held_lets_one_of_two_go_and_never_the_last() -> None:
