@@ -1,0 +1,1 @@
+"""The shared disks: LUNs behind a real iSCSI target with persistent reservations."""

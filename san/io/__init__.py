@@ -1,0 +1,1 @@
+"""Sockets, LUN files and the log of writes: what acts, and decides nothing."""
