@@ -14,11 +14,12 @@ MAY_IMPORT = {
     "protocol": set[str](),
     "agent": {"protocol"},
     "coordinator": {"protocol"},
+    "san": {"protocol"},
     "shell": {"protocol"},
     "hvlab": {"protocol"},
-    "lab": {"protocol", "agent", "coordinator", "shell", "hvlab"},
+    "lab": {"protocol", "agent", "coordinator", "san", "shell", "hvlab"},
 }
-PURE = {"protocol", "agent", "coordinator", "shell"}
+PURE = {"protocol", "agent", "coordinator", "san", "shell"}
 WORLD = {
     *("asyncio", "socket", "subprocess", "time", "random", "os", "logging", "aiohttp", "signal"),
     *("threading", "select", "mmap", "fcntl", "ctypes", "structlog", "uvloop"),
@@ -330,5 +331,6 @@ def test_a_dependency_without_a_row_or_with_an_old_version_is_caught(tmp_path: P
         "dependencies.md does not say rich 15.0.1",
         "requirements.lock does not pin typer",
         "dependencies.md has no row for ruff",
+        "architecture.md does not mention san/",
         "architecture.md does not mention shell/",
     ]
