@@ -1,4 +1,4 @@
-"""What runs in a VM: workloads whose whole state lies in the VM's own pages.
+"""Guests whose whole state lies in the VM's own pages: they write memory, each by a rule.
 
 Page 0 is a guest's registers. A guest object keeps nothing between two steps, so it can be stopped
 after any step, its pages moved, and another guest object goes on exactly where it was. What a guest
@@ -10,124 +10,30 @@ last word. A page that was lost, left old, torn or put elsewhere breaks the wave
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from protocol.errors import ClusterError
-from protocol.names import PAGE_BYTES, Workload
-
-Pages = npt.NDArray[np.uint64]
-"""A VM's memory as (pages, 512) words of 8 bytes."""
-
-Marks = npt.NDArray[np.uint8]
-"""One byte a page, set by a guest after it wrote the page, where the kernel does not track."""
-
-PAGE_WORDS = PAGE_BYTES // 8
-MAGIC = 0x6876_6C61_6267_7374
-WORKLOADS = ("idle", "uniform", "hotspot", "sweep", "wave")
+from agent.guests.pages import MAGIC, MASK, PAGE_WORDS, Marks, Pages, advanced, mixed
+from agent.guests.workloads import RegistersLost, set_pages
+from protocol.names import Workload
+from protocol.workload import WORKLOADS
 
 # Words of page 0.
 _MAGIC, _KIND, _STEPS, _POSITION, _ROUND, _RANDOM, _SET_PAGES = range(7)
 _LAST = PAGE_WORDS - 1
 
-_GAMMA = 0x9E37_79B9_7F4A_7C15
-_MASK = 2**64 - 1
 _HOT_TENTHS = 9
 
 MAX_STEP_PAGES = 256
 """With a kernel fault of 2 us on each page of a step, a boundary still comes every 0.5 ms."""
-
-_RATES_BYTES_PER_S = {
-    "idle": 0,
-    "uniform": 20_000_000,
-    "hotspot": 50_000_000,
-    "sweep": 50_000_000,
-    "wave": 50_000_000,
-}
-
-
-class Guest(Protocol):
-    """A program in a VM. `step` writes at most `budget_pages` pages and says how many."""
-
-    def boot(self, seed: int) -> None:
-        """Write the registers of a guest that has done nothing yet."""
-
-    def step(self, budget_pages: int) -> int: ...
-
-    @property
-    def steps(self) -> int: ...
-
-
-class RegistersLost(ClusterError):
-    """The VM's memory holds no registers of the guest that should go on in it."""
-
-    definite = True
-
-
-def mixed(state: int, count: int) -> Pages:
-    """The next `count` values of splitmix64 after `state`, as words."""
-    z = np.arange(1, count + 1, dtype=np.uint64)
-    z *= np.uint64(_GAMMA)
-    z += np.uint64(state)
-    z ^= z >> np.uint64(30)
-    z *= np.uint64(0xBF58_476D_1CE4_E5B9)
-    z ^= z >> np.uint64(27)
-    z *= np.uint64(0x94D0_49BB_1331_11EB)
-    z ^= z >> np.uint64(31)
-    return z
-
-
-def advanced(state: int, count: int) -> int:
-    """The state after `count` values of `mixed`."""
-    return (state + count * _GAMMA) & _MASK
-
-
-def rate_bytes_per_s(workload: Workload) -> int:
-    return workload.rate_bytes_per_s or _RATES_BYTES_PER_S[workload.name]
-
-
-def set_pages(workload: Workload, pages: int) -> int:
-    """How many pages a workload works on: its own set or its default, without the registers."""
-    default = pages // 16 if workload.name == "hotspot" else pages - 1
-    return max(1, min(workload.set_bytes // PAGE_BYTES or default, pages - 1))
-
-
-def validate_workload(workload: Workload, memory_bytes: int) -> str | None:
-    """What is wrong with a workload for a VM of this size, as a sentence; None if nothing is."""
-    name = workload.name
-    if name not in WORKLOADS:
-        return f"There is no workload {name!r}; there are {', '.join(WORKLOADS)}."
-    if workload.rate_bytes_per_s < 0:
-        return (
-            f"The rate of workload {name} is {workload.rate_bytes_per_s} bytes/s; "
-            "it must be 0 (its default) or more."
-        )
-    if name == "idle":
-        return None
-    if memory_bytes < 2 * PAGE_BYTES:
-        return (
-            f"Workload {name} needs a VM of at least {2 * PAGE_BYTES} bytes: "
-            "a page for its registers and one to write."
-        )
-    if workload.set_bytes < 0 or workload.set_bytes % PAGE_BYTES:
-        return (
-            f"The set of workload {name} is {workload.set_bytes} bytes; "
-            f"it must be 0 (its default) or a multiple of {PAGE_BYTES}."
-        )
-    if workload.set_bytes > memory_bytes:
-        return (
-            f"The set of workload {name} is {workload.set_bytes} bytes, "
-            f"but the VM has only {memory_bytes}."
-        )
-    return None
 
 
 class Idle:
     """Does nothing, and has no registers."""
 
     steps = 0
+    epoch = 0
 
     def boot(self, seed: int) -> None:
         pass
@@ -145,6 +51,7 @@ class Writer:
     """A guest that writes pages, by one of the rules below."""
 
     def __init__(self, workload: Workload, memory: Pages, marks: Marks | None = None) -> None:
+        self.epoch = 0
         self._kind = WORKLOADS.index(workload.name)
         self._write = _WRITES[workload.name]
         self._set_pages = set_pages(workload, len(memory))
@@ -161,7 +68,7 @@ class Writer:
         registers = self._registers
         registers[:] = 0
         registers[_KIND] = self._kind
-        registers[_RANDOM] = seed & _MASK
+        registers[_RANDOM] = seed & MASK
         registers[_SET_PAGES] = self._set_pages
         if self._write is _write_wave:
             self._memory[1 : self._set_pages + 1, 0] = 0
@@ -193,11 +100,6 @@ class Writer:
             raise RegistersLost(
                 f"The registers say page {position} of {pages}, which the VM cannot have."
             )
-
-
-def guest_of(workload: Workload, memory: Pages, marks: Marks | None = None) -> Guest:
-    """The guest that goes on in `memory`; `boot` it first if it is new there."""
-    return Idle() if workload.name == "idle" else Writer(workload, memory, marks)
 
 
 def _write_uniform(memory: Pages, registers: Pages, count: int) -> Written:

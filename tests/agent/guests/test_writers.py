@@ -16,9 +16,10 @@ from agent.guests import (
     validate_workload,
 )
 from protocol.names import PAGE_BYTES, Workload
+from protocol.workload import DISK_WORKLOADS
 
 PAGES = 64
-BUSY = [name for name in WORKLOADS if name != "idle"]
+BUSY = [name for name in WORKLOADS if name not in ("idle", *DISK_WORKLOADS)]
 
 
 def memory_of(pages: int = PAGES) -> Pages:

@@ -1,0 +1,343 @@
+"""Nodes that share a volume, on one loop: direct, redirected, queued, and what is never lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent.volumes.errors import Conflict, StaleEpoch, VolumeError
+from protocol import messages as say
+from protocol.disks import VolumeAccess, VolumeMode
+from protocol.names import Epoch
+from tests.agent.volume_ground import CLUSTER, DISK, TERM, VM, VOLUME, Ground, Node
+
+MIB = 1024 * 1024
+PATH = "/vm1/disk.vhd"
+
+
+@pytest.fixture
+async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
+    async with Ground(tmp_path) as made:
+        await made.format(made.nodes["a"])
+        yield made
+
+
+def pattern(number: int, length: int = 4096) -> bytes:
+    return bytes([number % 251 + 1]) * length
+
+
+async def read(disk: object, offset: int, length: int) -> bytes:
+    into = memoryview(bytearray(length))
+    await disk.read_into(offset, into)  # type: ignore[attr-defined]
+    return bytes(into)
+
+
+async def settled(node: Node, access: VolumeAccess) -> None:
+    await node.until(lambda: node.access is access)
+
+
+async def test_what_one_node_writes_straight_another_reads_straight(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, 4 * MIB)
+    on_b = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    await on_b.write(8192, [memoryview(pattern(1)), memoryview(pattern(2))], fua=True)
+    await on_b.flush()
+    assert b.access is VolumeAccess.DIRECT
+    assert ground.there.accepted[-1][0] == b.lun.key
+    await on_b.close()
+
+    on_a = await a.volumes.open_vhd(VOLUME, PATH, VM, Epoch(2))
+
+    assert await read(on_a, 8192, 8192) == pattern(1) + pattern(2)
+    assert await read(on_a, 0, 8192) == bytes(8192)
+    await on_a.close()
+
+
+async def test_a_vm_that_ran_elsewhere_under_a_newer_epoch_opens_nothing(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await a.volumes.make_vhd(VOLUME, PATH, MIB)
+    disk = await a.volumes.open_vhd(VOLUME, PATH, VM, Epoch(3))
+
+    with pytest.raises(StaleEpoch):
+        await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(2))
+
+    await disk.close()
+
+
+async def test_a_node_that_loses_its_path_goes_on_through_the_owner_and_comes_back(
+    ground: Ground,
+) -> None:
+    b = ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, 4 * MIB)
+    disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    await disk.write(0, [pattern(1)], fua=True)
+    first_key = b.lun.key
+
+    b.lun.cut()
+    await disk.write(4096, [pattern(2)], fua=True)
+    assert b.access is VolumeAccess.REDIRECTED
+    assert first_key not in ground.there.keys.values()
+    assert ground.there.accepted[-1][0] == ground.nodes["a"].lun.key
+    assert await read(disk, 0, 8192) == pattern(1) + pattern(2)
+
+    b.lun.heal()
+    await ground.grant(b)
+    await settled(b, VolumeAccess.DIRECT)
+    assert b.lun.key[-1] == first_key[-1] + 1
+    await disk.write(8192, [pattern(3)], fua=True)
+
+    assert ground.there.accepted[-1][0] == b.lun.key
+    assert await read(disk, 0, 12288) == pattern(1) + pattern(2) + pattern(3)
+    await disk.close()
+
+
+async def test_the_owner_moves_and_writers_see_a_delay(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await a.volumes.make_vhd(VOLUME, PATH, 4 * MIB)
+    disk = await a.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+
+    async def keep_writing() -> None:
+        for number in range(200):
+            await disk.write(number * 4096, [pattern(number)], fua=True)
+
+    writing = asyncio.create_task(keep_writing())
+    await ground.move(b)
+    await ground.move(a)
+    await ground.move(b)
+    await writing
+
+    whole = await read(disk, 0, 200 * 4096)
+    assert whole == b"".join(pattern(number) for number in range(200))
+    await disk.close()
+
+
+async def test_after_the_owners_death_writes_wait_for_the_next_one(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, 4 * MIB)
+    disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    await disk.write(0, [pattern(1)], fua=True)
+
+    await ground.kill(a)
+    await settled(b, VolumeAccess.QUEUED)
+    waiting = [
+        asyncio.create_task(disk.write(number * 4096, [pattern(number)], fua=True))
+        for number in range(1, 9)
+    ]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    await ground.fence(a, by=b)
+    await ground.take_over(b)
+    await asyncio.gather(*waiting)
+
+    assert await read(disk, 4096, 8 * 4096) == b"".join(pattern(n) for n in range(1, 9))
+    await disk.close()
+
+
+async def test_a_redirected_writer_outlives_its_owner(tmp_path: Path) -> None:
+    async with Ground(tmp_path, "abc") as ground:
+        a, b, c = (ground.nodes[name] for name in "abc")
+        await ground.format(a)
+        await c.volumes.make_vhd(VOLUME, PATH, MIB)
+        disk = await c.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+        c.lun.cut()
+        await disk.write(0, [pattern(1)], fua=True)
+
+        await ground.kill(a)
+        await settled(c, VolumeAccess.QUEUED)
+        waiting = asyncio.create_task(disk.write(4096, [pattern(2)], fua=True))
+        await ground.fence(a, by=b)
+        await ground.take_over(b)
+        await waiting
+
+        assert c.access is VolumeAccess.REDIRECTED
+        assert await read(disk, 0, 8192) == pattern(1) + pattern(2)
+        await disk.close()
+
+
+async def test_who_was_fenced_writes_nothing_more_and_says_that_the_disk_is_lost(
+    ground: Ground,
+) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, MIB)
+    disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    await disk.write(0, [pattern(1)], fua=True)
+    key = b.lun.key
+
+    await ground.fence(b, by=a)
+    accepted = len(ground.there.accepted)
+    with pytest.raises(Conflict):
+        await disk.write(0, [pattern(2)], fua=True)
+
+    lost = await b.heard(say.DiskLost)
+    assert isinstance(lost, say.DiskLost)
+    assert lost.key == key
+    assert b.report.disks[0].is_lost
+    assert all(who != key for who, _, _ in ground.there.accepted[accepted:])
+    await ground_use_again(ground, b)
+
+
+async def ground_use_again(ground: Ground, node: Node) -> None:
+    before = node.lun.registrations
+    await asyncio.sleep(0)
+    for _ in range(2):
+        node.lun.cut()
+        node.lun.heal()
+    assert node.lun.registrations == before, "what was lost is never registered again"
+
+
+async def test_a_redirected_life_that_was_fenced_is_not_served_either(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, MIB)
+    disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    b.lun.cut()
+    await disk.write(0, [pattern(1)], fua=True)
+
+    await ground.fence(b, by=a)
+    accepted = len(ground.there.accepted)
+    waiting = asyncio.create_task(disk.write(0, [pattern(2)], fua=True))
+    await settled(b, VolumeAccess.QUEUED)
+
+    assert not waiting.done()
+    on_a = await a.volumes.open_vhd(VOLUME, PATH, VM, Epoch(2))
+    assert await read(on_a, 0, 4096) == pattern(1)
+    assert len(ground.there.accepted) - accepted < 20
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    await on_a.close()
+
+
+async def test_an_owner_without_a_lease_serves_nobody(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, MIB)
+    disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    b.lun.cut()
+    await disk.write(0, [pattern(1)], fua=True)
+    a.has_lease = False
+
+    waiting = asyncio.create_task(disk.write(0, [pattern(2)], fua=True))
+    await settled(b, VolumeAccess.QUEUED)
+    assert not waiting.done()
+    a.has_lease = True
+    await waiting
+
+    assert await read(disk, 0, 4096) == pattern(2)
+    await disk.close()
+
+
+async def test_redirected_access_by_an_operator_keeps_the_registration(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, MIB)
+    disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    key = b.lun.key
+    ground.mode = VolumeMode.REDIRECTED
+    ground.place()
+    await settled(b, VolumeAccess.REDIRECTED)
+    await disk.write(0, [pattern(1)], fua=True)
+
+    assert ground.there.accepted[-1][0] == a.lun.key
+    assert a.access is VolumeAccess.DIRECT
+    ground.mode = VolumeMode.DIRECT
+    ground.place()
+    await settled(b, VolumeAccess.DIRECT)
+    assert b.lun.key == key
+    await disk.close()
+
+
+async def test_an_owner_that_loses_its_path_gives_the_volume_up_at_once(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await a.volumes.make_vhd(VOLUME, PATH, MIB)
+    disk = await a.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    await disk.write(0, [pattern(1)], fua=True)
+
+    a.lun.cut()
+    given = await a.heard(say.DiskReleased, 1)
+    assert isinstance(given, say.DiskReleased)
+    assert not given.is_clean
+    assert given.generation == 1
+    writing = asyncio.create_task(disk.write(4096, [pattern(2)], fua=True))
+    await ground.fence(a, by=b, generation=given.generation)
+    await ground.take_over(b)
+    await writing
+
+    assert a.access is VolumeAccess.REDIRECTED
+    assert await read(disk, 0, 8192) == pattern(1) + pattern(2)
+    await disk.close()
+
+
+async def test_another_network_carries_the_volume_when_one_fails(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, MIB)
+    disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    b.lun.cut()
+    await disk.write(0, [pattern(1)], fua=True)
+
+    a.server.stop_listening_on("127.0.0.1")
+    await disk.write(4096, [pattern(2)], fua=True)
+
+    assert await read(disk, 0, 8192) == pattern(1) + pattern(2)
+    assert not [
+        volume
+        for said in b.said
+        if isinstance(said, say.DiskReport)
+        for volume in said.volumes
+        if volume.access is VolumeAccess.QUEUED and "not reached:" in volume.reason
+    ]
+    await disk.close()
+
+
+async def test_texts_are_there_wholly_and_names_lead_nowhere_else(ground: Ground) -> None:
+    b = ground.nodes["b"]
+    await b.volumes.write_text(VOLUME, "/vm1/vm1.json", '{"name": "vm1"}')
+    await b.volumes.write_text(VOLUME, "/vm1/vm1.json", '{"name": "vm1", "more": "' + "x" * 999)
+
+    text = await ground.nodes["a"].volumes.read_text(VOLUME, "/vm1/vm1.json")
+    assert text is not None
+    assert text.startswith('{"name": "vm1", "more"')
+    assert [entry.name for entry in await b.volumes.entries(VOLUME, "/vm1")] == ["vm1.json"]
+    assert await b.volumes.read_text(VOLUME, "/vm2.json") is None
+    with pytest.raises(VolumeError):
+        await b.volumes.write_text(VOLUME, "/../etc/passwd", "no")
+    await b.volumes.remove_folder(VOLUME, "/vm1")
+    assert await b.volumes.entries(VOLUME, "/") == ()
+
+
+async def test_the_folder_of_a_volume_says_what_it_is(ground: Ground, tmp_path: Path) -> None:
+    await settled(ground.nodes["b"], VolumeAccess.DIRECT)
+
+    label = (tmp_path / "b" / "ClusterStorage" / VOLUME / "volume.json").read_text()
+
+    assert '"owner": "a"' in label
+    assert '"state": "direct"' in label
+
+
+async def test_a_check_of_a_volume_finds_nothing_wrong(ground: Ground) -> None:
+    a = ground.nodes["a"]
+    await a.volumes.make_vhd(VOLUME, PATH, MIB)
+
+    a.tell(say.CheckVolume(CLUSTER, TERM, a.me, DISK, Epoch(ground.epoch), 7))
+    checked = await a.heard(say.VolumeChecked, ground.epoch)
+
+    assert isinstance(checked, say.VolumeChecked)
+    assert (checked.check, checked.files, checked.findings, checked.reason) == (7, 1, (), "")
+
+
+async def test_the_files_of_a_deleted_vm_go_once_nobody_has_them_open(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, MIB)
+    disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    order = say.RemoveFiles(CLUSTER, TERM, a.me, DISK, Epoch(ground.epoch), VM)
+
+    a.tell(order)
+    refused = await a.heard(say.FilesRemoved, ground.epoch)
+    assert isinstance(refused, say.FilesRemoved)
+    assert "open" in refused.reason
+    await disk.close()
+    a.said = [said for said in a.said if not isinstance(said, say.FilesRemoved)]
+    await b.volumes.entries(VOLUME, "/")
+    a.tell(order)
+    done = await a.heard(say.FilesRemoved, ground.epoch)
+
+    assert isinstance(done, say.FilesRemoved)
+    assert done.reason == ""
+    assert await b.volumes.entries(VOLUME, "/") == ()
