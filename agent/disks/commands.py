@@ -62,17 +62,22 @@ def can_persist(capabilities: bytes) -> bool:
         return False
 
 
-def reserve(key: int) -> tuple[bytes, bytes]:
+def register_anyhow(key: int, persists: bool) -> tuple[bytes, bytes]:
+    """REGISTER AND IGNORE EXISTING KEY: whatever an earlier life had registered over this nexus."""
+    return _reserve_out(OutAction.REGISTER_AND_IGNORE, OutParameters(0, key, persists), 0)
+
+
+def reserve(key: int, kind: Kind = Kind.WRITE_REGISTRANTS) -> tuple[bytes, bytes]:
     """RESERVE, as clustered disks are reserved."""
-    return _reserve_out(
-        OutAction.RESERVE, OutParameters(key, persists=False), Kind.WRITE_REGISTRANTS
-    )
+    return _reserve_out(OutAction.RESERVE, OutParameters(key, persists=False), kind)
 
 
-def preempt(key: int, victim: int, abort: bool) -> tuple[bytes, bytes]:
+def preempt(
+    key: int, victim: int, abort: bool, kind: Kind = Kind.WRITE_REGISTRANTS
+) -> tuple[bytes, bytes]:
     """PREEMPT, mostly AND ABORT: all registrations under `victim` go."""
     action = OutAction.PREEMPT_AND_ABORT if abort else OutAction.PREEMPT
-    return _reserve_out(action, OutParameters(key, victim, persists=False), Kind.WRITE_REGISTRANTS)
+    return _reserve_out(action, OutParameters(key, victim, persists=False), kind)
 
 
 def clear(key: int) -> tuple[bytes, bytes]:

@@ -95,20 +95,29 @@ class Step(enum.Enum):
 
 
 COLLECTIONS_MAX = 16
+ROUNDS_MAX = 4
+"""A former key may be fenced between two questions; then the nexus, which was known by it, is free,
+and what was refused before is granted now.
+"""
 
 
 class Enrolment:
     """Brings one path under the key; `ended` takes how the step ended, and finds the next."""
 
     def __init__(self, registration: Registration, path: int) -> None:
-        self.step = Step.COLLECT
         self.reason = ""
         self.key = registration.key
         self._registration = registration
         self._path = path
+        self._rounds = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rounds += 1
         self._collections = 0
-        self._former = list(reversed(registration.former))
+        self._former = list(reversed(self._registration.former))
         self._asked_anew = False
+        self.step = Step.COLLECT
 
     @property
     def replaced_key(self) -> int:
@@ -168,6 +177,8 @@ class Enrolment:
             self._former.pop(0)
         if self._former:
             self.step = Step.REPLACE
+        elif self._rounds < ROUNDS_MAX:
+            self._begin()
         else:
             self._lose("the disk knows this node under a key that is not its own")
 

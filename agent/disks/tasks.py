@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agent.disks.errors import NoSpace
-from agent.volumes.errors import Conflict, DiskError, MediumError, OutOfRange
+from agent.volumes.errors import Conflict, DiskError, MediumError, OutOfRange, PathLost
 from protocol.iscsi.digests import Buffer
 from protocol.scsi.errors import BadResponse
 from protocol.scsi.sense import (
@@ -14,6 +14,7 @@ from protocol.scsi.sense import (
     REGISTRATIONS_PREEMPTED,
     RESERVATIONS_PREEMPTED,
     SPACE_EXHAUSTED,
+    UNIT_NOT_SUPPORTED,
     Sense,
     SenseKey,
     read_sense,
@@ -156,4 +157,7 @@ def _failure(sense: Sense) -> DiskError:
         return NoSpace(words)
     if sense.code == LBA_OUT_OF_RANGE.code:
         return OutOfRange(words)
+    if sense.code == UNIT_NOT_SUPPORTED.code:
+        # Not one bad place of a disk, but no disk: whoever owns it has to let it go.
+        return PathLost(f"there is no disk behind the path any more: {words}")
     return MediumError(words)

@@ -1,5 +1,7 @@
 """What a node may conclude from the target's answers about its key."""
 
+import pytest
+
 from agent.disks.registration import Enrolment, Registration, Step
 from agent.disks.tasks import Verdict
 
@@ -9,12 +11,17 @@ KEY, NEXT = 0xAA01, 0xAA02
 class Disk:
     """What a target knows, for the questions of an enrolment."""
 
-    def __init__(self) -> None:
+    def __init__(self, fenced_at: Step | None = None) -> None:
         self.keys: dict[str, int] = {}
+        self.fenced_at = fenced_at
+        """The question before which all keys but the new one are taken away, once."""
 
     def enrol(self, registration: Registration, path: int, nexus: str) -> Enrolment:
         enrolment = Enrolment(registration, path)
         while not enrolment.is_over:
+            if enrolment.step is self.fenced_at:
+                self.keys = {n: key for n, key in self.keys.items() if key == enrolment.key}
+                self.fenced_at = None
             match enrolment.step:
                 case Step.COLLECT:
                     enrolment.ended(Verdict.FINE)
@@ -113,6 +120,18 @@ def test_a_key_that_was_let_go_is_replaced_and_never_used_again() -> None:
 
     assert disk.keys == {"a": NEXT}
     assert registration.numbers == {0: 2}
+
+
+@pytest.mark.parametrize("when", [*Step][:5])
+def test_a_former_key_may_be_fenced_between_any_two_questions(when: Step) -> None:
+    disk = Disk()
+    registration = registered(disk)
+    registration.let_go()
+    registration.use(NEXT)
+    disk.fenced_at = when
+
+    assert disk.enrol(registration, 0, "a").step is Step.DONE
+    assert disk.keys == {"a": NEXT}
 
 
 def test_a_nexus_under_a_foreign_key_is_left_alone() -> None:
