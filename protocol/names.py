@@ -10,9 +10,13 @@ ClusterId = NewType("ClusterId", str)
 NodeName = NewType("NodeName", str)
 VmName = NewType("VmName", str)
 NetworkName = NewType("NetworkName", str)
+VolumeName = NewType("VolumeName", str)
+"""The folder of a shared volume under the root that all nodes have, such as `Volume1`."""
 
 Incarnation = NewType("Incarnation", str)
 """One life of one agent: never used twice, not even by the same node."""
+
+NO_VOLUME = VolumeName("")
 
 AttemptId = NewType("AttemptId", int)
 Epoch = NewType("Epoch", int)
@@ -156,28 +160,47 @@ class Step(enum.Enum):
 class Workload:
     """What a guest does: `name` at `rate_bytes_per_s` dirtied over a working set of `set_bytes`.
 
-    A rate or set of 0 means the workload's own default; `idle` ignores both.
+    A rate, set or block of 0 means the workload's own default; `idle` ignores all. Guests with a
+    disk write it in blocks of `block_bytes`.
     """
 
     name: str
     rate_bytes_per_s: int = 0
     set_bytes: int = 0
+    block_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VmDisk:
+    """A virtual disk: the file `path` on `volume`, which holds `size_bytes` for the guest."""
+
+    volume: VolumeName
+    path: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class VmSpec:
     """All that makes a VM; `seed` determines what its memory is filled with and what its guest
-    writes.
+    writes. `home`: the volume of its configuration; empty for one that is not on shared storage.
     """
 
     memory_bytes: int
     workload: Workload
     fill: Fill
     seed: int
+    disks: tuple[VmDisk, ...] = ()
+    home: VolumeName = NO_VOLUME
 
     @property
     def pages(self) -> int:
         return self.memory_bytes // PAGE_BYTES
+
+    @property
+    def volumes(self) -> tuple[VolumeName, ...]:
+        """All volumes that it needs, each once."""
+        named = (self.home, *(disk.volume for disk in self.disks))
+        return tuple(dict.fromkeys(volume for volume in named if volume))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +212,8 @@ class Endpoint:
     addresses: tuple[tuple[NetworkName, str], ...]
     heartbeat_port: int
     migration_port: int
+    csv_port: int = 0
+    """Where it serves the volumes that it owns; 0: it serves none."""
 
 
 @dataclass(frozen=True, slots=True)

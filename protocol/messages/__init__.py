@@ -57,8 +57,88 @@ from protocol.messages.reports import (
     WitnessChanged,
     WitnessStatus,
 )
+from protocol.messages.storage import (
+    CheckVolume,
+    DiskFenced,
+    DiskFormatted,
+    DiskLost,
+    DiskOwned,
+    DiskReleased,
+    DiskReport,
+    FenceDisk,
+    FilesRemoved,
+    FormatDisk,
+    GrantDisk,
+    OwnDisk,
+    ReleaseDisk,
+    RemoveFiles,
+    UseDisks,
+    VolumeAt,
+    VolumeChecked,
+    VolumeGone,
+)
+from protocol.messages.storage_moves import (
+    MoveStorage,
+    StorageDecided,
+    StorageMirrored,
+    StorageMoveEnded,
+    StorageMoveFailed,
+    StorageProgress,
+)
+from protocol.messages.volumes import (
+    Attach,
+    Attached,
+    CloseFile,
+    ConvertExtents,
+    CreateFile,
+    DeleteFile,
+    Done,
+    Failed,
+    FileExtent,
+    FileOpened,
+    FileRead,
+    FlushVolume,
+    FolderEntry,
+    FolderListed,
+    GoDirect,
+    GrowFile,
+    ListFolder,
+    LookAtFile,
+    OpenFile,
+    ReadFile,
+    Redirect,
+    RenameFile,
+    VolumeAnswer,
+    VolumeMessage,
+    VolumeRequest,
+    WriteFile,
+)
 
 HeartbeatMessage = Heartbeat | HeartbeatAnswer
+StorageOrder = (
+    UseDisks
+    | GrantDisk
+    | FenceDisk
+    | OwnDisk
+    | ReleaseDisk
+    | FormatDisk
+    | CheckVolume
+    | RemoveFiles
+    | VolumeAt
+    | VolumeGone
+)
+StorageReport = (
+    DiskReport
+    | DiskFenced
+    | DiskOwned
+    | DiskReleased
+    | DiskLost
+    | DiskFormatted
+    | VolumeChecked
+    | FilesRemoved
+)
+MoveOrder = MoveStorage | StorageDecided
+MoveReport = StorageProgress | StorageMirrored | StorageMoveFailed | StorageMoveEnded
 FromAgent = (
     Hello
     | Pong
@@ -73,6 +153,8 @@ FromAgent = (
     | WitnessChanged
     | CopyKept
     | CopyOffered
+    | StorageReport
+    | MoveReport
 )
 ToAgent = (
     Welcome
@@ -89,6 +171,8 @@ ToAgent = (
     | Reserve
     | Migrate
     | Decided
+    | StorageOrder
+    | MoveOrder
 )
 MigrationMessage = (
     Greeting
@@ -101,38 +185,77 @@ MigrationMessage = (
     | StorageOpened
     | Abandoned
 )
-Message = HeartbeatMessage | FromAgent | ToAgent | MigrationMessage
+Message = HeartbeatMessage | FromAgent | ToAgent | MigrationMessage | VolumeMessage
 
 __all__ = [
     "Abandoned",
     "Arbitrate",
+    "Attach",
+    "Attached",
     "AttemptReport",
+    "CheckVolume",
+    "CloseFile",
     "Consented",
+    "ConvertExtents",
     "CopyKept",
     "CopyOffered",
+    "CreateFile",
     "Decided",
+    "DeleteFile",
     "DeviceState",
+    "DiskFenced",
+    "DiskFormatted",
+    "DiskLost",
+    "DiskOwned",
+    "DiskReleased",
+    "DiskReport",
+    "Done",
     "Ended",
     "Evicted",
     "FailVm",
+    "Failed",
+    "FenceDisk",
+    "FileExtent",
+    "FileOpened",
+    "FileRead",
+    "FilesRemoved",
+    "FlushVolume",
+    "FolderEntry",
+    "FolderListed",
+    "FormatDisk",
     "FromAgent",
     "GaveUp",
+    "GoDirect",
+    "GrantDisk",
     "Greeted",
     "Greeting",
+    "GrowFile",
     "Heartbeat",
     "HeartbeatAnswer",
     "HeartbeatMessage",
     "Hello",
     "KeepCopy",
+    "ListFolder",
+    "LookAtFile",
     "Message",
     "Migrate",
     "MigrationMessage",
+    "MoveOrder",
+    "MoveReport",
+    "MoveStorage",
+    "OpenFile",
     "OpenStorage",
+    "OwnDisk",
     "Part",
     "Ping",
     "Pong",
     "Progress",
     "ProposeView",
+    "ReadFile",
+    "Redirect",
+    "ReleaseDisk",
+    "RemoveFiles",
+    "RenameFile",
     "Reserve",
     "Reserved",
     "RoundEnded",
@@ -142,15 +265,30 @@ __all__ = [
     "StartVm",
     "StateReceived",
     "StopVm",
+    "StorageDecided",
+    "StorageMirrored",
+    "StorageMoveEnded",
+    "StorageMoveFailed",
     "StorageOpened",
+    "StorageOrder",
+    "StorageProgress",
+    "StorageReport",
     "ToAgent",
     "TurnedAway",
+    "UseDisks",
     "ViewAcked",
     "VmReport",
     "VmStarted",
     "VmStopped",
+    "VolumeAnswer",
+    "VolumeAt",
+    "VolumeChecked",
+    "VolumeGone",
+    "VolumeMessage",
+    "VolumeRequest",
     "WantCopy",
     "Welcome",
     "WitnessChanged",
     "WitnessStatus",
+    "WriteFile",
 ]
