@@ -48,6 +48,7 @@ from coordinator.requests import (
     StopVm,
 )
 from coordinator.scene import Scene
+from coordinator.storage.storage_orders import storage_plan
 from coordinator.votes.forcing import NotForced
 from coordinator.votes.reweighing import ChangeQuorum, Weigh
 
@@ -106,7 +107,7 @@ def plan_for(request: RequestId, body: Request) -> Plan:
         case FailResource(resource):
             return FailOnPurpose(request, resource)
         case _:
-            return NotYet(request)
+            return storage_plan(request, body) or NotYet(request)
 
 
 def asker_of(plan: Plan) -> RequestId | None:

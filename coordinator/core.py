@@ -39,6 +39,7 @@ from coordinator.requests import Declined, ForceQuorum, Request, Unknown
 from coordinator.scene import Scene
 from coordinator.shown import chronicle
 from coordinator.shown.picture import Picture, picture_of
+from coordinator.storage.disk_watch import DiskWatch
 from coordinator.store.copies import CopyKeeper
 from coordinator.store.interface import Result
 from coordinator.votes import forcing
@@ -67,10 +68,15 @@ class CoordinatorCore:
         self._draining = Draining(self._desk)
         self._failback = Failback(self._desk)
         self._networks = NetworkWatch(self._desk)
+        self._storage = DiskWatch(self._desk, self._tending)
         self._aftermath = Aftermath(self._desk, self._tending, self._conductor, self._draining)
-        self._reception = Reception(self._desk, self._tending, self._conductor, self._aftermath)
+        self._reception = Reception(
+            self._desk, self._tending, self._conductor, self._aftermath, self._storage
+        )
         self._revival = Revival(self._desk, self._reception.greet)
         self._copies = CopyKeeper()
+        guests = self._conductor.tick, self._tending.all, self._draining.tick, self._failback.tick
+        self._looks = (*guests, self._networks.tick, self._storage.tick)
         self._ping_at = float("inf")
         self._ping_seq = 0
         self._resigned: chronicle.Note | None = None
@@ -183,6 +189,7 @@ class CoordinatorCore:
                 case Written(plan, draft):
                     self._store_heard_at = scene.now
                     self._aftermath.written(plan, draft)
+                    self._storage.written(plan, draft)
                     if self._revival.is_done(plan):
                         self._resign(None, int(scene.term) + 1)  # and lead by what it has now
                         return
@@ -248,6 +255,7 @@ class CoordinatorCore:
         self._copies.forget()
         self._conductor.attempts.clear()
         self._tending.begin_anew()
+        self._storage.begin_anew()
         desk.out.extend(CloseLink(link, reason) for link in desk.scene.agents.forget_all())
         self._ping_at = float("inf")
 
@@ -290,11 +298,8 @@ class CoordinatorCore:
             desk.pen.put(leading.CheckTerm())
         self._leading.witness.keep(desk)
         self._copies.keep(desk)
-        self._conductor.tick()
-        self._tending.all()
-        self._draining.tick()
-        self._failback.tick()
-        self._networks.tick()
+        for look in self._looks:
+            look()
 
     def _look(self) -> None:
         """Whether the membership is to change, or a change has come to hold."""
@@ -314,17 +319,14 @@ class CoordinatorCore:
 
     def _said(self, link: LinkId, message: FromAgent) -> None:
         if self._leading.phase is Phase.DEPOSED:
-            self._desk.hang_up(link, "another coordinator leads")
-            return
+            return self._desk.hang_up(link, "another coordinator leads")
         if isinstance(message, Hello):
-            self._hello(link, message)
-            return
+            return self._hello(link, message)
         agent = self._desk.scene.agents.on(link)
         if agent is None or message.incarnation != agent.incarnation:
             return
         if isinstance(message, WitnessChanged):
-            self._witness_told(agent, message.witness)
-            return
+            return self._witness_told(agent, message.witness)
         if isinstance(message, CopyOffered):
             self._revival.offered(agent, message)
             if not self._leading.leads:
@@ -374,8 +376,7 @@ class CoordinatorCore:
     def _hello(self, link: LinkId, hello: Hello) -> None:
         desk, scene = self._desk, self._desk.scene
         if reason := self._reception.why_turned_away(hello, self._leading.leads):
-            self._reception.turn_away(link, hello, reason)
-            return
+            return self._reception.turn_away(link, hello, reason)
         replaced = scene.agents.greet(link, hello, scene.now)
         if replaced is not None:
             desk.out.append(
@@ -383,8 +384,7 @@ class CoordinatorCore:
             )
         desk.look = True
         if not self._leading.leads:
-            self._gather()
-            return
+            return self._gather()
         belongs = doorstep.belongs(scene, hello)
         if belongs and hello.highest_term > scene.term:
             # The store will say whether another leads, or has forgotten (a restored backup).

@@ -6,6 +6,7 @@ The API translates HTTP to these and back.
 from dataclasses import dataclass, field
 from typing import Any
 
+from protocol.disks import DiskId
 from protocol.names import (
     AttemptId,
     NetworkName,
@@ -43,12 +44,19 @@ class JoinNode:
 
 @dataclass(frozen=True, slots=True)
 class CreateVm:
-    """Add a VM with its group and two resources; `node` None leaves the choice to placement."""
+    """Add a VM with its group and two resources; `node` None leaves the choice to placement.
+
+    Unless it is to be `local` its files go to a shared volume, where there is one: the one that is
+    named, else the one with the most room. `disk`: of Available Storage, which is to belong to the
+    group and carry the VM's files.
+    """
 
     vm: VmName
     spec: VmSpec
     node: NodeName | None
     start: bool
+    local: bool = False
+    disk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +219,98 @@ class FailResource:
     resource: str
 
 
+@dataclass(frozen=True, slots=True)
+class AddClusterDisk:
+    """Make a disk that all nodes see a resource of Available Storage (Add-ClusterDisk)."""
+
+    disk: DiskId
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveClusterDisk:
+    """Take it out of the cluster again. Disks are named by their resource or their id."""
+
+    disk: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveClusterDisk:
+    """Give it another owner (None: the best); `is_volume` for Move-ClusterSharedVolume."""
+
+    disk: str
+    node: NodeName | None
+    is_volume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MaintainDisk:
+    """Turn its maintenance mode on or off."""
+
+    disk: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForceDisk:
+    """Let it be given away although keys of nodes that left are on it.
+
+    `oath`: the operator swears that these nodes are off.
+    """
+
+    disk: str
+    oath: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AddSharedVolume:
+    """From Available Storage (Add-ClusterSharedVolume); `force` formats over what is there."""
+
+    disk: str
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSharedVolume:
+    """Back to Available Storage (Remove-ClusterSharedVolume)."""
+
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenameSharedVolume:
+    """Another name for its folder."""
+
+    volume: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectVolume:
+    """Turn redirected access on or off."""
+
+    volume: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSharedVolume:
+    """Have the owner check the file system; answered once it has."""
+
+    volume: str
+
+
+StorageRequest = (
+    AddClusterDisk
+    | RemoveClusterDisk
+    | MoveClusterDisk
+    | MaintainDisk
+    | ForceDisk
+    | AddSharedVolume
+    | RemoveSharedVolume
+    | RenameSharedVolume
+    | RedirectVolume
+    | CheckSharedVolume
+)
 Request = (
     FormCluster
     | JoinNode
@@ -236,6 +336,7 @@ Request = (
     | SetResource
     | MoveGroup
     | FailResource
+    | StorageRequest
 )
 
 

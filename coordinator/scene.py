@@ -7,7 +7,7 @@ from coordinator.membership.agents import Agents
 from coordinator.membership.regroup import Regroup
 from coordinator.membership.returns import Returns
 from coordinator.store.book import Book
-from protocol.names import Incarnation, NodeName, NodeState, Term, View, ViewNumber
+from protocol.names import Incarnation, NodeName, NodeState, Term, View, ViewNumber, VmName
 
 
 @dataclass(slots=True)
@@ -31,6 +31,9 @@ class Scene:
 
     given_up: set[Incarnation] = field(default_factory=set)
     """Agents of a cluster that had no copy of its database for a store that is empty."""
+
+    copied: dict[VmName, tuple[int, int, int]] = field(default_factory=dict)
+    """Of storage moves: their number, the bytes that are copied, and all of them."""
 
     regroup: Regroup = field(default_factory=Regroup)
     returns: Returns = field(default_factory=Returns)

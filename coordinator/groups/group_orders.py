@@ -14,6 +14,7 @@ from coordinator.pen import Draft
 from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.shown import chronicle
+from coordinator.storage import needs
 from coordinator.store.group_rows import GroupRow, ResourceRow, Settings, group_key
 from coordinator.store.rows import VIEW, VmRow, vm_key
 from protocol.names import NodeName, VmName
@@ -178,6 +179,8 @@ class Relocate:
         if vm.live and not vm.on:
             sentence = f"Group {vm.name} is going offline: wait until it is, then move it."
             return Declined(409, "vm-pending", sentence)
+        if self.node != vm.owner and (refusal := needs.check_may_leave(scene, vm)):
+            return refusal
         avoid = cleaning_up(scene, vm.name) | {vm.owner}
         if self.node is None:
             return best_node(scene, size, avoid, None, group) or admission.no_room(scene, size)

@@ -7,12 +7,21 @@ from typing import Any
 from coordinator.groups.restarting import failover_limit
 from coordinator.groups.stops import CONFIGURATION, KINDS, MACHINE
 from coordinator.scene import Scene
+from coordinator.storage import disks, vm_disks
+from coordinator.store.disk_rows import DiskState
 from coordinator.store.group_rows import GroupRow, ResourceRow
 from coordinator.store.rows import VmRow
 from protocol.names import GroupState, ResourceState, VmName
 
 PROVIDERS = {CONFIGURATION: (), MACHINE: (CONFIGURATION,)}
-"""What each part of a group needs online before it; disks will be providers of both."""
+"""What each part of a group needs online before it; the disks of the group come before both."""
+
+DISK_STATES = {
+    DiskState.OFFLINE: ResourceState.OFFLINE,
+    DiskState.PENDING: ResourceState.ONLINE_PENDING,
+    DiskState.ONLINE: ResourceState.ONLINE,
+    DiskState.RELEASING: ResourceState.OFFLINE_PENDING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,22 @@ def resources(vm: VmName, state: ResourceState) -> tuple[Resource, ...]:
     )
 
 
+def disk_resources(scene: Scene, row: VmRow) -> list[dict[str, Any]]:
+    """The Physical Disks of the group: they come online first."""
+    return [
+        {
+            **Resource(disk.name, "Physical Disk", DISK_STATES[disk.state]).data(),
+            "group": row.name,
+            "owner": disk.owner or row.owner,
+            "settings": {},
+            "possible_owners": sorted(node for _, _, node in disks.candidates(scene, disk)),
+            "restarts": 0,
+            "reason": disk.reason,
+        }
+        for disk in vm_disks.rows_of(scene, row.spec)
+    ]
+
+
 def group_state(states: Sequence[ResourceState]) -> GroupState:
     """Failed if any failed; else pending, if any is; a group without resources is offline."""
     if ResourceState.FAILED in states:
@@ -129,12 +154,14 @@ def group_data(scene: Scene, row: VmRow) -> dict[str, Any]:
 
 def resource_data(scene: Scene, row: VmRow) -> tuple[dict[str, Any], ...]:
     group, nodes = scene.book.group(row.name), sorted(scene.book.nodes)
-    found = []
+    found = disk_resources(scene, row)
+    providers = [part["name"] for part in found]
     for part, shown in zip(ORDER, resources(row.name, vm_state(scene, row)), strict=True):
         kept: ResourceRow = getattr(group, part)
         found.append(
             {
                 **shown.data(),
+                "depends_on": [*(providers if part == CONFIGURATION else ()), *shown.depends_on],
                 "group": row.name,
                 "owner": row.owner,
                 "settings": kept.shown(),

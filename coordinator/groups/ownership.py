@@ -14,6 +14,7 @@ from coordinator.pen import Draft
 from coordinator.scene import Scene
 from coordinator.shown import chronicle
 from coordinator.shown.chronicle import Note
+from coordinator.storage import moves, needs
 from coordinator.store.group_rows import GroupRow, group_key
 from coordinator.store.rows import VIEW, AttemptRow, VmRow, attempt_key, vm_key
 from protocol.names import (
@@ -33,6 +34,7 @@ def given(scene: Scene, vm: VmRow, node: NodeName) -> VmRow:
     agent = scene.agents.at(node)
     assert agent is not None, node
     assert scene.may_own(node, agent.incarnation), node
+    assert needs.may_start(scene, vm.spec), f"{vm.name}: {needs.why_waits(scene, vm.spec)}"
     return replace(
         vm,
         owner=node,
@@ -62,12 +64,18 @@ def group_puts(scene: Scene, group: GroupRow) -> Puts:
 
 def without_place(scene: Scene, vm: VmRow) -> str:
     """Why `place_for` finds nothing."""
+    if why := needs.why_waits(scene, vm.spec):
+        return why
     if cleaning_up(scene, vm.name):
         return "its last migration is still being cleaned up where there is room for it"
+    if (node := needs.only_node(scene, vm)) is not None:
+        return f"it is not on shared storage, so only node {node} can run it, and cannot now"
     where = ""
     group = scene.book.group(vm.name)
     if any(not group.may_be_on(node) for node in scene.book.nodes):
         where = " and is one of its possible owners"
+    if vm.spec.volumes and not any(needs.is_reached(scene, n, vm.spec) for n in scene.book.nodes):
+        return f"no node{where} reaches {', '.join(vm.spec.volumes)}, where it has files"
     return f"no node that is Up{where} has {vm.spec.memory_bytes} bytes of memory free for it"
 
 
@@ -144,7 +152,7 @@ class Give:
         row = given(scene, vm, node)
         group = seated(scene, scene.book.group(vm.name))
         return Draft(
-            relies=(VIEW,),
+            relies=(VIEW, *needs.keys_for(scene, vm.spec)),
             puts=((vm_key(vm.name), row.data()), *group_puts(scene, group)),
             notes=(chronicle.group_coming_online(vm.name, node, row.epoch),),
         )
@@ -171,7 +179,8 @@ class FailOver:
             puts += more_puts
             notes += more_notes
         puts.append((vm_key(vm.name), row.data()))
-        return Draft(relies=(VIEW,), puts=tuple(puts), notes=tuple(notes))
+        relied = (VIEW, *needs.keys_for(scene, vm.spec))
+        return Draft(relies=relied, puts=tuple(puts), notes=tuple(notes))
 
     def _elsewhere(self, scene: Scene, vm: VmRow) -> tuple[VmRow, Puts, list[Note]]:
         group, cold = scene.book.group(vm.name), began_cold(scene)
@@ -198,14 +207,15 @@ class FailOver:
 
 def released(scene: Scene, vm: VmRow, reason: str) -> tuple[VmRow, Puts, list[Note]]:
     """`vm` taken from its owner; an attempt that is open is aborted with it, for `reason`."""
+    vm, puts, notes = moves.cut_short(scene, vm)
     attempt = None if vm.attempt is None else scene.book.attempts.get(vm.attempt)
     if attempt is None or attempt.decision is not Decision.OPEN:
-        return replace(vm, live=False, waiting=""), [], []
+        return replace(vm, live=False, waiting=""), puts, notes
     ended = aborted(attempt, Outcome.FAILED, reason)
     epoch = Epoch(vm.epoch + 1)
     note = chronicle.migration_failed(vm.name, attempt.id, vm.owner, epoch, reason)
     row = replace(vm, live=False, epoch=epoch, waiting="")
-    return row, [(attempt_key(attempt.id), ended.data())], [note]
+    return row, [*puts, (attempt_key(attempt.id), ended.data())], [*notes, note]
 
 
 def aborted(attempt: AttemptRow, outcome: Outcome, reason: str) -> AttemptRow:

@@ -3,6 +3,7 @@
 from collections.abc import Set
 
 from coordinator.scene import Scene
+from coordinator.storage import needs
 from coordinator.store.group_rows import GroupRow
 from protocol.names import NodeName, NodeState, VmName
 
@@ -83,13 +84,19 @@ def fitting(
 ) -> list[NodeName]:
     """In the order of the node list: possible owners that accept groups and have room.
 
-    On `already_on` the memory is counted as taken by the VM itself, so that it fits there again.
+    A VM with files on shared volumes fits only where they are reached, and nowhere before a fence
+    that is due; one that is not highly available fits only where it is. On `already_on` the memory is counted as taken by the VM itself, so that it fits
+    there again.
     AntiAffinityClassNames is a wish: it counts as long as one node is left that meets it.
     """
     reserved, tally = reserved_bytes(scene), scene.book.tally
+    vm = scene.book.vms.get(group.name)
+    stays_on = None if vm is None else needs.only_node(scene, vm)
     found = []
     for node in node_list(scene, group):
-        if node in avoid or not group.may_be_on(node):
+        if node in avoid or not group.may_be_on(node) or stays_on not in (None, node):
+            continue
+        if vm is not None and not needs.may_run(scene, node, vm.spec):
             continue
         room = node_memory_bytes(scene, node) - reserved.get(node, 0) - tally.of(node).memory_bytes
         if node == already_on:

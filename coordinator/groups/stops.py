@@ -16,6 +16,7 @@ from coordinator.pen import Draft
 from coordinator.scene import Scene
 from coordinator.shown import chronicle
 from coordinator.shown.chronicle import Note
+from coordinator.storage import needs
 from coordinator.store.group_rows import GroupRow
 from coordinator.store.rows import VIEW, VmRow, vm_key
 from protocol.names import Epoch, Incarnation, VmName
@@ -96,6 +97,7 @@ def _may_restart(scene: Scene, vm: VmRow) -> bool:
         and agent.welcomed
         and scene.may_own(vm.owner, agent.incarnation)
         and scene.book.group(vm.name).may_be_on(vm.owner)
+        and needs.may_run(scene, vm.owner, vm.spec)
     )
 
 

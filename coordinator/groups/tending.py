@@ -6,6 +6,7 @@ from coordinator.groups.starts import Starts
 from coordinator.groups.stops import MACHINE, Deadlocked, Retry, TakeStopped
 from coordinator.groups.watching import Ill, Watching
 from coordinator.membership.agents import Agent
+from coordinator.storage import vm_disks
 from coordinator.store.rows import VmRow
 from protocol.messages import FailVm, StartVm, StopVm, VmReport, VmStarted, VmStopped
 from protocol.names import Epoch, Incarnation, VmName
@@ -61,6 +62,8 @@ class Tending:
         elif (ill := self._watching.ill(row)) is not None:
             self._end(agent, row, ill)
             self._note_stuck(row, agent)
+        elif not agent.has(row.name, row.epoch) and not vm_disks.is_ready(scene, row):
+            self._watching.forget(row.name)  # its disks come first
         elif not agent.has(row.name, row.epoch) and self._may_ask(agent, row):
             self._start(agent, row)
         else:

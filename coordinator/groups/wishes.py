@@ -17,7 +17,10 @@ from coordinator.migration import admission
 from coordinator.pen import Draft
 from coordinator.requests import CreateVm, Declined
 from coordinator.scene import Scene
-from coordinator.shown import chronicle
+from coordinator.shown import chronicle, chronicle_storage
+from coordinator.storage import needs, removals, vm_disk_plans
+from coordinator.storage.volume_choice import proposed
+from coordinator.store.disk_rows import disk_key
 from coordinator.store.group_rows import GroupRow, group_key
 from coordinator.store.rows import VIEW, DeletedRow, VmRow, deleted_key, node_key, vm_key
 from protocol.names import Epoch, VmName
@@ -56,10 +59,18 @@ class Create:
             return Declined(409, "vm-exists", sentence)
         if refusal := admission.check_spec(scene, body.spec):
             return refusal
+        if body.disk:
+            return self._on_disk(scene)
+        spec = body.spec if body.local else proposed(scene, body.spec)
+        if isinstance(spec, Declined):
+            return spec
+        body = replace(body, spec=spec)
         node = admission.node_for_new_vm(scene, body)
         if isinstance(node, Declined):
             return node
         earlier = scene.book.deleted.get(body.vm)
+        if earlier is not None and (refusal := removals.check_gone(scene, earlier)):
+            return refusal
         # Nodes refuse epochs that they have seen, also those of a VM that had the name before.
         epoch = Epoch(0) if earlier is None else earlier.epoch
         row = VmRow(body.vm, body.spec, owner=node, epoch=epoch)
@@ -75,9 +86,42 @@ class Create:
         )
 
 
+    def _on_disk(self, scene: Scene) -> Draft | Declined:
+        """With a disk from Available Storage. The VM starts once that is online where it is to run."""
+        body = self.body
+        disk = vm_disk_plans.wanted_disk(scene, body)
+        if isinstance(disk, Declined):
+            return disk
+        node = vm_disk_plans.node_for(scene, body, disk)
+        if isinstance(node, Declined):
+            return node
+        earlier = scene.book.deleted.get(body.vm)
+        if earlier is not None and (refusal := removals.check_gone(scene, earlier)):
+            return refusal
+        epoch = Epoch(0) if earlier is None else earlier.epoch
+        spec = vm_disk_plans.on_disk(body.spec, disk)
+        row = VmRow(body.vm, spec, owner=node, epoch=epoch, on=body.start)
+        taken = vm_disk_plans.in_group(scene, disk, node)
+        group = replace(scene.book.group(body.vm), move_to=node if body.start else None)
+        notes = (
+            chronicle.group_created(body.vm, node),
+            chronicle_storage.disk_joined_group(disk.name, body.vm),
+        )
+        return Draft(
+            relies=(VIEW, node_key(node)),
+            puts=(
+                (vm_key(body.vm), row.data()),
+                (disk_key(disk.id), taken.data()),
+                *group_puts(scene, group),
+            ),
+            deletes=() if earlier is None else (deleted_key(body.vm),),
+            notes=notes,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Delete a VM that is off, with its group."""
+    """Delete a VM that is off, with its group. Its files go afterwards, wherever it has some."""
 
     request: RequestId
     vm: VmName
@@ -92,7 +136,7 @@ class Remove:
         if refusal := admission.check_at_rest(vm):
             return refusal
         note = chronicle.group_deleted(vm.name, vm.owner)
-        left = DeletedRow(vm.name, vm.epoch)
+        left = DeletedRow(vm.name, vm.epoch, removals.disks_of(scene, vm.spec))
         return Draft(
             puts=((deleted_key(vm.name), left.data()),),
             deletes=(vm_key(vm.name), *_group_keys(scene, vm.name)),
@@ -122,12 +166,17 @@ class TurnOn:
         busy = vm.owner in cleaning_up(scene, vm.name)
         stays = not busy and admission.check_receiving(scene, vm.owner) is None
         roomy = stays and free_bytes(scene, vm.owner) >= 0 and group.may_be_on(vm.owner)
+        roomy = roomy and needs.may_run(scene, vm.owner, vm.spec)
         node = vm.owner if roomy else place_for(scene, wanted)
         if node is None:
             sentence = (
                 f"VM {vm.name} cannot start: {without_place(scene, vm)}: make room or add a node."
             )
-            return Declined(409, "no-memory", sentence)
+            stored = vm.spec.volumes and (
+                needs.why_waits(scene, vm.spec)
+                or not any(needs.is_reached(scene, n, vm.spec) for n in scene.book.nodes)
+            )
+            return Declined(409, "volume-offline" if stored else "no-memory", sentence)
         row = given(scene, wanted, node)
         note = chronicle.group_coming_online(vm.name, node, row.epoch)
         puts = ((vm_key(vm.name), row.data()), *group_puts(scene, seated(scene, group)))

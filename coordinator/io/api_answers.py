@@ -167,6 +167,81 @@ class Moved(Group):
     how: str = Field(description="cold: it starts there anew; at rest: it was not running")
 
 
+class VolumeInStatus(BaseModel):
+    name: str
+    state: str = Field(description="direct, redirected, maintenance or offline")
+    owner: str | None
+    path: str = Field(description="the same on all nodes")
+
+
+class VolumeOnNode(BaseModel):
+    node: str
+    access: str = Field(description="direct, redirected, queued, maintenance or offline")
+    reason: str
+
+
+class Volume(VolumeInStatus):
+    disk: str
+    disk_id: str
+    epoch: int
+    size_bytes: int
+    free_bytes: int | None
+    redirected: bool = Field(description="an operator has turned on redirected access")
+    maintenance: bool
+    vms: list[str] = Field(description="that have files there")
+    being_removed: list[str] = Field(description="deleted VMs whose files have still to go")
+    nodes: list[VolumeOnNode]
+    moving_to: str | None
+    reason: str = Field(description="why it is not online, or was not")
+
+
+class DiskPaths(BaseModel):
+    node: str
+    up: int
+    of: int
+    registered: bool
+
+
+class Disk(BaseModel):
+    name: str = Field(description="of its resource; empty for one that is not clustered")
+    id: str = Field(description="of the LUN")
+    clustered: bool
+    state: str
+    role: str
+    owner: str | None
+    epoch: int
+    size_bytes: int
+    volume: str
+    maintenance: bool
+    content: str = Field(description="blank, ours, foreign, damaged or unknown")
+    paths: list[DiskPaths]
+    registered: list[str] = Field(description="lives that were granted the disk")
+    to_be_fenced: list[str] = Field(description="lives whose keys must go before anything moves")
+    moving_to: str | None
+    reason: str = Field(description="why it is not online, or was not")
+
+
+class Named(BaseModel):
+    """What it was done to."""
+
+    disk: str = ""
+    volume: str = ""
+
+
+class Checked(BaseModel):
+    volume: str
+    epoch: int
+    files: int
+    sound: bool
+    findings: list[str] = Field(description="a sentence for each")
+
+
+class VmDisk(BaseModel):
+    volume: str
+    path: str
+    size_bytes: int
+
+
 class Waiting(BaseModel):
     group: str
     reason: str
@@ -182,7 +257,7 @@ class Status(BaseModel):
     nodes: list[NodeInStatus]
     networks: list[NetworkInStatus]
     groups: list[GroupInStatus]
-    volumes: list[Any]
+    volumes: list[VolumeInStatus]
     waits: list[Waiting] = Field(description="groups that ought to run and have no place")
     leader_api: str | None = Field(description="where the leader is asked, if it is another one")
     followers: list[str] = Field(description="coordinators that are known to stand by")
@@ -197,6 +272,9 @@ class Vm(BaseModel):
     epoch: int
     memory_bytes: int
     workload: str
+    disks: list[VmDisk] = Field(description="its virtual disks on shared volumes")
+    home: str = Field(description="the volume of its configuration; empty: on none")
+    shared_storage: bool = Field(description="it can start on another node with its files")
     fill: str
     seed: int
     steps: int = Field(description="what the guest has done so far")

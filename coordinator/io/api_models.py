@@ -25,6 +25,7 @@ NODES_MAX = 64
 PAGE_OF_EVENTS = 200
 PAGE_OF_ATTEMPTS = 100
 PAGE_MAX = 1000
+DISKS_MAX = 16
 
 
 def _size(value: object) -> object:
@@ -163,6 +164,22 @@ class CreateBody(Body):
     )
     fill: Fill = Field(Fill.RANDOM, description="random, files or zero")
     start: bool = Field(True, description="true or false")
+    volume: Name | None = Field(
+        None,
+        description="the name of a shared volume for its files, such as Volume1; without it the one"
+        " with the most room, if there is any",
+    )
+    local: bool = Field(
+        False, description="true or false; true keeps the VM off shared storage, on its one node"
+    )
+    disk_resource: Name | None = Field(
+        None,
+        description="a disk of Available Storage for its files, such as Cluster Disk 2; it moves"
+        " with the VM",
+    )
+    disks: Annotated[list[Size], Field(max_length=DISKS_MAX)] = Field(
+        [], description="a list of sizes of virtual disks on that volume, such as [1GiB]"
+    )
     seed: int | None = Field(
         None, ge=0, lt=2**63, description="0 to 2^63-1; without it one is drawn at random"
     )

@@ -73,3 +73,34 @@ class SettingsBody(Body):
     settings: Annotated[dict[Name, Settings], Field(min_length=1, max_length=SETTINGS_MAX)] = Field(
         description='settings by their names in the field, such as {"FailoverThreshold": 2}'
     )
+
+
+class AddDiskBody(Body):
+    disk: Annotated[str, Field(min_length=1, max_length=PATH_CHARS_MAX)] = Field(
+        description="the id of a disk that all nodes see"
+    )
+
+
+class OwnerBody(Body):
+    to: Name | None = Field(
+        None, description="the name of another node that is Up; without it the best one"
+    )
+
+
+class SwitchBody(Body):
+    on: bool = Field(description="true turns it on, false off")
+
+
+class OathBody(Body):
+    oath: bool = Field(
+        False, description="true swears that the nodes are off whose keys nobody can remove"
+    )
+
+
+class AddVolumeBody(Body):
+    disk: Name = Field(description="a disk of Available Storage, by its name or its id")
+    force: bool = Field(False, description="true formats it whatever it holds")
+
+
+class RenameBody(Body):
+    name: Name = Field(description="the new name of the volume's folder, such as Data")

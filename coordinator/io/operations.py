@@ -1,6 +1,7 @@
 """What can be asked over HTTP. Handlers translate: requests for the core, pictures for JSON."""
 
 import secrets
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +13,8 @@ from coordinator.io.driver import Occupant
 from coordinator.io.feed import Feed
 from coordinator.io.group_operations import GroupOperations
 from coordinator.io.log_query import LogFilter
-from coordinator.io.routes import Call, Reply
+from coordinator.io.routes import Call, Reply, error
+from coordinator.io.storage_operations import StorageOperations
 from coordinator.requests import (
     CancelAttempt,
     CreateVm,
@@ -21,7 +23,16 @@ from coordinator.requests import (
     StartVm,
     StopVm,
 )
-from protocol.names import AttemptId, NodeName, Timing, VmName, VmSpec
+from protocol.names import (
+    NO_VOLUME,
+    AttemptId,
+    NodeName,
+    Timing,
+    VmDisk,
+    VmName,
+    VmSpec,
+    VolumeName,
+)
 
 
 class Operations:
@@ -32,6 +43,7 @@ class Operations:
         self._feed = feed
         self.cluster = ClusterOperations(self._asker, timing)
         self.groups = GroupOperations(self._asker)
+        self.storage = StorageOperations(self._asker)
 
     # ---- VMs
 
@@ -52,10 +64,21 @@ class Operations:
     async def create(self, call: Call) -> Reply:
         body: models.CreateBody = call.body
         seed = secrets.randbits(32) if body.seed is None else body.seed
-        spec = VmSpec(body.memory, body.workload, body.fill, seed)
+        if body.local and (body.disks or body.volume is not None):
+            sentence = (
+                "A VM with a volume or a virtual disk is on shared storage: leave these out, or"
+                " local."
+            )
+            return error(HTTPStatus.UNPROCESSABLE_ENTITY, "local-with-volume", sentence)
+        if body.disk_resource is not None and (body.local or body.volume is not None):
+            sentence = "A VM's files are on a disk of its own or on a volume: name one of the two."
+            return error(HTTPStatus.UNPROCESSABLE_ENTITY, "disk-and-volume", sentence)
+        spec = _on_volume(body, VmSpec(body.memory, body.workload, body.fill, seed))
         node = None if body.node is None else NodeName(body.node)
+        disk = body.disk_resource or ""
         created = await self._asker.ask(
-            CreateVm(VmName(body.name), spec, node, body.start), HTTPStatus.CREATED
+            CreateVm(VmName(body.name), spec, node, body.start, body.local, disk),
+            HTTPStatus.CREATED,
         )
         return self._with_vm(created, body.name)
 
@@ -135,3 +158,15 @@ class Operations:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 9
+
+
+def _on_volume(body: models.CreateBody, spec: VmSpec) -> VmSpec:
+    """With its configuration on the volume, and its disks as files beside it. Without a volume
+    one is to be chosen.
+    """
+    volume = NO_VOLUME if body.volume is None else VolumeName(body.volume)
+    disks = tuple(
+        VmDisk(volume, f"{body.name}/disk{number}.vhd", size)
+        for number, size in enumerate(body.disks, start=1)
+    )
+    return replace(spec, disks=disks, home=volume)

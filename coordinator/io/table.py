@@ -9,6 +9,7 @@ from coordinator.io.cluster_table import cluster_routes
 from coordinator.io.group_operations import GroupOperations
 from coordinator.io.operations import Operations
 from coordinator.io.routes import Route
+from coordinator.io.storage_table import storage_routes
 
 CREATED, ACCEPTED = HTTPStatus.CREATED, HTTPStatus.ACCEPTED
 ABSENT, REFUSED = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT
@@ -20,6 +21,7 @@ def routes(do: Operations) -> tuple[Route, ...]:
         *_of_vms(do),
         *_of_groups(do.groups),
         *_of_migrations(do),
+        *storage_routes(do.storage),
         _of_the_log(do),
     )
 

@@ -10,6 +10,7 @@ from coordinator.leadership import doorstep
 from coordinator.membership.agents import Agent
 from coordinator.migration.conduct import Conductor
 from coordinator.shown import chronicle
+from coordinator.storage.disk_watch import DiskWatch
 from coordinator.written import Aftermath
 from protocol.messages import (
     Consented,
@@ -20,6 +21,7 @@ from protocol.messages import (
     Ping,
     Progress,
     Reserved,
+    StorageReport,
     ViewAcked,
     VmReport,
     VmStarted,
@@ -33,9 +35,15 @@ class Reception:
     """What a leader, or one on the way to it, does with who says Hello."""
 
     def __init__(
-        self, desk: Desk, tending: Tending, conductor: Conductor, aftermath: Aftermath
+        self,
+        desk: Desk,
+        tending: Tending,
+        conductor: Conductor,
+        aftermath: Aftermath,
+        storage: DiskWatch,
     ) -> None:
         self._desk = desk
+        self._storage = storage
         self._tending = tending
         self._conductor = conductor
         self._aftermath = aftermath
@@ -106,3 +114,5 @@ class Reception:
                 self._tending.stopped(agent, message)
             case Reserved() | Progress() | Consented() | GaveUp() | Ended():
                 self._conductor.said(agent, message)
+            case _ if isinstance(message, StorageReport):
+                self._storage.told(agent, message)

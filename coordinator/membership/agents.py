@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from coordinator.events import LinkId
-from protocol.messages import AttemptReport, Hello, Pong, RouteReport, VmReport, WitnessStatus
+from protocol.messages import (
+    AttemptReport,
+    DiskReport,
+    Hello,
+    Pong,
+    RouteReport,
+    VmReport,
+    WitnessStatus,
+)
 from protocol.names import (
     AttemptId,
     Epoch,
@@ -55,6 +63,9 @@ class Agent:
 
     online: dict[VmName, Epoch] = field(default_factory=dict)
     """What it said that it has started."""
+
+    storage: DiskReport | None = None
+    """What it sees of disks and volumes, as it last said."""
 
     @property
     def node(self) -> NodeName:

@@ -9,6 +9,7 @@ from coordinator.pen import Draft
 from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.shown import chronicle
+from coordinator.storage import disks, needs
 from coordinator.store.rows import NodeRow, node_key
 from protocol.names import NodeName, NodeState, VmName
 
@@ -80,9 +81,19 @@ def still_on(scene: Scene, node: NodeName) -> tuple[VmName, ...]:
 def next_to_move(
     scene: Scene, row: NodeRow, tries: Mapping[VmName, int]
 ) -> VmName | EndDrain | None:
-    """The next VM of a draining node that can go now; EndDrain when none ever will; None: wait."""
+    """The next VM of a draining node that can go now; EndDrain when none ever will; None: wait.
+
+    What is not highly available stays, and is told of when the drain ends. Disks go first: a VM whose volume changes hands while it moves would wait at the worst moment.
+    """
+    held = scene.held
+    life = None if held is None else held.incarnation_of(row.name)
+    if life is not None and disks.holds_back(scene, life):
+        return None
     candidates = [
-        vm for vm in still_on(scene, row.name) if tries.get(vm, 0) < scene.config.drain_tries
+        vm
+        for vm in still_on(scene, row.name)
+        if tries.get(vm, 0) < scene.config.drain_tries
+        and needs.only_node(scene, scene.book.vms[vm]) is None
     ]
     if not candidates:
         return EndDrain(row.name) if admission.busy_with(scene, row.name) is None else None

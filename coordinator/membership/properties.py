@@ -11,6 +11,9 @@ from coordinator.events import RequestId
 from coordinator.pen import Draft
 from coordinator.requests import Declined
 from coordinator.scene import Scene
+from coordinator.shown.chronicle import Note
+from coordinator.shown.chronicle_storage import volumes_enabled
+from coordinator.storage.csv_settings import checked_property, csv_enabled, volumes_root
 from coordinator.store.book import Book
 from coordinator.store.rows import CLUSTER, ClusterRow
 from protocol.names import Personality, Timing
@@ -67,7 +70,10 @@ _TABLE = (
     Property("ClusterGroupWaitDelay", 30, 0, 3600, "s", "groups wait for a preferred owner"),
     Property("RequestReplyTimeout", 60, 1, 3600, "s", "how long an operator's request may take"),
     Property("ShutdownTimeoutInMinutes", 20, 0, 1440, "min", "how long guests may take to stop"),
-    _fixed("EnableSharedVolumes", "Disabled", "whether there are cluster shared volumes"),
+    Property(
+        "EnableSharedVolumes", "Disabled", 1, 8, "", "Enabled: once, for all nodes, and for good"
+    ),
+    Property("SharedVolumesRoot", "ClusterStorage", 1, 64, "", "where nodes have the volumes"),
     _fixed("FixQuorum", 0, "1 while the cluster runs by force"),
     _fixed("PreventQuorum", 0, "a node's own: whether it may only join"),
     _fixed("BackupInProgress", 0, "1 while the store is copied"),
@@ -94,6 +100,8 @@ _TABLE = (
 PACE = frozenset({"samesubnetdelay", "samesubnetthreshold"})
 PATIENCE = frozenset({"quorumarbitrationtimemax", "quorumgracetime"})
 """What agents are told of with the clocks, in small letters."""
+
+OF_VOLUMES = ("EnableSharedVolumes", "SharedVolumesRoot")
 
 PROPERTIES = {entry.name: entry for entry in _TABLE}
 
@@ -183,7 +191,10 @@ class Configure:
         if self.sets_pace:
             lasted_s = max(scene.book.calm_s, cluster.timing.outlast_s)
             cluster = replace(cluster, longest_s=lasted_s)
-        return Draft(puts=((CLUSTER, cluster.data()),))
+        notes: tuple[Note, ...] = ()
+        if csv_enabled(cluster) and not csv_enabled(scene.book.cluster):
+            notes = (volumes_enabled(volumes_root(cluster)),)
+        return Draft(puts=((CLUSTER, cluster.data()),), notes=notes)
 
     def answer(self, scene: Scene) -> dict[str, object]:
         names = [_entry(scene.book, name) for name, _ in self.settings]
@@ -204,6 +215,9 @@ def checked_setting(book: Book, name: str, wish: Value) -> tuple[str, Value] | D
     if not entry.writable:
         sentence = f"{entry.name} can only be read ({entry.meaning}): set another property."
         return Declined(409, "read-only", sentence)
+    if entry.name in OF_VOLUMES:
+        found = checked_property(book, entry.name, wish)
+        return found if isinstance(found, Declined) else (entry.name, found)
     assert entry.least is not None, entry.name
     assert entry.most is not None, entry.name
     if entry.is_text:
@@ -213,9 +227,9 @@ def checked_setting(book: Book, name: str, wish: Value) -> tuple[str, Value] | D
         wanted = f"{entry.least} to {entry.most} printable characters"
         sentence = f"{entry.name} must be {wanted} (5913): nothing was changed."
         return Declined(422, "out-of-range", sentence)
-    found = _number(wish)
-    if isinstance(found, int) and entry.least <= found <= entry.most:
-        return entry.name, found
+    number_wished = _number(wish)
+    if isinstance(number_wished, int) and entry.least <= number_wished <= entry.most:
+        return entry.name, number_wished
     wanted = f"{entry.least} to {entry.most} {entry.unit}".rstrip()
     sentence = f"{entry.name} must be {wanted} and {wish!r} is not (5913): nothing was changed."
     return Declined(422, "out-of-range", sentence)

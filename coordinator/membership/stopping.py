@@ -13,6 +13,7 @@ from coordinator.pen import Draft
 from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.shown import chronicle
+from coordinator.storage import disks
 from coordinator.store.rows import node_key
 from coordinator.votes import dealing as votes
 from protocol.names import Member, NodeName
@@ -29,6 +30,8 @@ def must_give_away(scene: Scene, node: NodeName) -> bool:
 def why_leaving(scene: Scene, member: Member) -> str:
     """Why a member goes of its own accord: it is stopped and has nothing left; empty if not so."""
     if not must_give_away(scene, member.node) or has_groups(scene, member):
+        return ""
+    if disks.holds_back(scene, member.incarnation):
         return ""
     return OPERATOR_STOPPED
 

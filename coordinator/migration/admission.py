@@ -10,9 +10,10 @@ from coordinator.groups.placement import (
 )
 from coordinator.requests import CreateVm, Declined
 from coordinator.scene import Scene
+from coordinator.storage import needs, vm_disks, volume_checks
 from coordinator.store.rows import AttemptRow, VmRow
 from protocol.names import PAGE_BYTES, POLICIES, NodeName, NodeState, VmName, VmSpec
-from protocol.workload import format_size
+from protocol.workload import format_size, why_no_disk
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
 """Never `.` or `..`, which stand for something else in every path and URL."""
@@ -74,15 +75,22 @@ def check_spec(scene: Scene, spec: VmSpec) -> Declined | None:
             f" fit a VM of {size} bytes: the set is 0 to {size} bytes, the rate 0 or more."
         )
         return Declined(422, "bad-workload", sentence)
+    if wrong := why_no_disk(work, tuple(disk.size_bytes for disk in spec.disks)):
+        return Declined(422, "no-disk", wrong)
     return None
 
 
 def node_for_new_vm(scene: Scene, body: CreateVm) -> NodeName | Declined:
     """The node that the operator named or that placement finds."""
     size = body.spec.memory_bytes
+    if refusal := volume_checks.check_volumes(scene, body.vm, body.spec, body.start):
+        return refusal
     if body.node is None:
-        return best_node(scene, size) or no_room(scene, size)
+        away = volume_checks.without_volumes(scene, body.spec)
+        return best_node(scene, size, away) or no_room(scene, size)
     if refusal := check_receiving(scene, body.node):
+        return refusal
+    if body.start and (refusal := volume_checks.check_reached(scene, body.node, body.spec)):
         return refusal
     return body.node if free_bytes(scene, body.node) >= size else too_little(scene, body.node, size)
 
@@ -132,17 +140,31 @@ def check_at_rest(vm: VmRow) -> Declined | None:
     return Declined(409, "vm-busy", sentence)
 
 
+def check_files_rest(vm: VmRow) -> Declined | None:
+    """Why `vm` can be moved neither itself nor its files: they are on their way already."""
+    if vm.move is None or not vm.storage_moves:
+        return None
+    sentence = (
+        f"The files of VM {vm.name} are being moved to {vm.move.volume}: cancel that or wait for"
+        " its end."
+    )
+    return Declined(409, "vm-storage-moving", sentence)
+
+
 def check_source(scene: Scene, vm: VmRow) -> Declined | None:
     """Why `vm` cannot leave its node now."""
     if not (vm.on and vm.live) or vm.failed:
         sentence = f"VM {vm.name} is off: start it before you migrate it."
         return Declined(409, "vm-off", sentence)
-    if refusal := check_at_rest(vm):
+    if refusal := check_at_rest(vm) or check_files_rest(vm):
         return refusal
     owner = scene.agents.living(vm.owner, vm.owner_incarnation)
     if owner is None or not scene.may_own(vm.owner, owner.incarnation):
         sentence = f"Node {vm.owner}, where VM {vm.name} runs, is not connected: wait until it is."
         return Declined(409, "source-unreachable", sentence)
+    if not vm_disks.is_ready(scene, vm):
+        sentence = f"The disk of VM {vm.name} is not online on node {vm.owner} yet: wait until it is."
+        return Declined(409, "disk-pending", sentence)
     if not owner.online_at(vm.name, vm.epoch):
         sentence = f"VM {vm.name} is not online yet: wait until it is before you migrate it."
         return Declined(409, "vm-pending", sentence)
@@ -166,11 +188,15 @@ def check_target(scene: Scene, vm: VmRow, target: NodeName) -> Declined | None:
     if target == vm.owner:
         sentence = f"VM {vm.name} is on node {target} already: choose another node."
         return Declined(409, "same-node", sentence)
+    if refusal := needs.check_may_leave(scene, vm):
+        return refusal
     if refusal := check_receiving(scene, target) or check_idle(scene, target):
         return refusal
     if not scene.book.group(vm.name).may_be_on(target):
         sentence = f"Node {target} is no possible owner of {vm.name}: choose one that is."
         return Declined(409, "not-possible-owner", sentence)
+    if refusal := volume_checks.check_reached(scene, target, vm.spec):
+        return refusal
     if free_bytes(scene, target) < vm.spec.memory_bytes:
         return too_little(scene, target, vm.spec.memory_bytes)
     return None
@@ -189,9 +215,12 @@ def migration_target(
         return check_source(scene, row) or check_target(scene, row, target) or (row, target)
     if refusal := check_source(scene, row) or check_idle(scene, row.owner):
         return refusal
+    if refusal := needs.check_may_leave(scene, row):
+        return refusal
     if target is not None:
         return check_target(scene, row, target) or (row, target)
     busy = {node for node in scene.book.nodes if busy_with(scene, node) is not None}
+    busy |= volume_checks.without_volumes(scene, row.spec)
     group = scene.book.group(vm)
     chosen = best_node(scene, row.spec.memory_bytes, busy | {row.owner}, None, group)
     if chosen is None:

@@ -10,6 +10,8 @@ from coordinator.pen import Draft
 from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.shown import chronicle
+from coordinator.storage import vm_disks
+from coordinator.store.disk_rows import disk_key
 from coordinator.store.rows import VIEW, AttemptRow, attempt_key, vm_key
 from protocol.messages import Consented, Part, RoundRecord
 from protocol.names import (
@@ -154,6 +156,8 @@ class Commit:
         target, life = row.target, row.target_incarnation
         if target is None or life is None or not scene.may_own(target, life):
             return Declined(409, "target-left", f"node {target}, the target, left the membership")
+        if not vm_disks.are_with(scene, vm, row):
+            return Declined(409, "disk-elsewhere", f"node {target} has not the disk of {vm.name}")
         reason = "" if self.consent is None else self.consent.stop_reason
         decided = replace(
             self.seen.into(row),
@@ -164,7 +168,7 @@ class Commit:
         epoch = Epoch(vm.epoch + 1)
         moved = replace(vm, owner=target, owner_incarnation=life, epoch=epoch)
         return Draft(
-            relies=(VIEW,),
+            relies=(VIEW, *(disk_key(disk.id) for disk in vm_disks.rows_of(scene, vm.spec))),
             puts=(
                 (attempt_key(row.id), decided.data()),
                 (vm_key(vm.name), moved.data()),
@@ -189,7 +193,8 @@ class Abort:
         if row is None or row.decision is not Decision.OPEN:
             return self._too_late(row)
         outcome = Outcome.CANCELLED if self.cancelled else Outcome.FAILED
-        decided = aborted(self.seen.into(row), outcome, self.reason)
+        reason = self.reason + vm_disks.way_back(scene, row)
+        decided = aborted(self.seen.into(row), outcome, reason)
         puts = [(attempt_key(row.id), decided.data())]
         vm = scene.book.vms.get(row.vm)
         epoch = row.epoch
@@ -197,7 +202,7 @@ class Abort:
             epoch = Epoch(vm.epoch + 1)
             puts.append((vm_key(vm.name), replace(vm, epoch=epoch).data()))
         word = chronicle.migration_cancelled if self.cancelled else chronicle.migration_failed
-        note = word(row.vm, row.id, row.source, epoch, self.reason)
+        note = word(row.vm, row.id, row.source, epoch, reason)
         return Draft(puts=tuple(puts), notes=(note,))
 
     def _too_late(self, row: AttemptRow | None) -> Declined | None:

@@ -34,6 +34,7 @@ from coordinator.migration.migrations import (
 )
 from coordinator.migration.records import with_round
 from coordinator.networks.networks import migration_networks, with_all_addresses
+from coordinator.storage import vm_disks
 from coordinator.store.rows import AttemptRow
 from protocol.messages import (
     Consented,
@@ -135,6 +136,7 @@ class Conductor:
 
     def _progressed(self, row: AttemptRow, under_way: Conducted, progress: Progress) -> None:
         under_way.step = progress.step
+        self._hand_over(row, under_way)
         under_way.pages_total = progress.pages_total
         under_way.pages_sent = progress.pages_sent
         seen = under_way.seen
@@ -155,6 +157,15 @@ class Conductor:
         self._keep(under_way, parts=consent.parts)
         self.feed(row, SourceConsented(consent))
 
+    def _hand_over(self, row: AttemptRow, under_way: Conducted) -> None:
+        """S10: the guest stands still, and disks of the VM's own group go to the target."""
+        vm = self._desk.scene.book.vms.get(row.vm)
+        if under_way.step is not Step.STORAGE or vm is None:
+            return
+        goes_on = isinstance(under_way.state, Travelling | Reconciling)
+        if goes_on and vm_disks.rows_of(self._desk.scene, vm.spec):
+            self._desk.pen.put(vm_disks.HandOver(row.id), urgent=True)
+
     def _keep(self, under_way: Conducted, parts: tuple[Part, ...]) -> None:
         kept = {part.name: part for part in (*under_way.seen.parts, *parts)}
         under_way.seen = replace(under_way.seen, parts=tuple(kept.values()))
@@ -165,6 +176,9 @@ class Conductor:
             for is_source, incarnation in _ends(row):
                 if incarnation == agent.incarnation:
                     report = agent.attempts.get(row.id)
+                    under_way = self.attempts.get(row.id)
+                    if is_source and report is not None and under_way is not None:
+                        under_way.step = report.step  # a leader before this one may have heard it
                     self.feed(row, EndReturned(is_source, report))
         for report in agent.attempts.values():
             for order in orphans.orders_for(self._desk.scene, self._desk.cluster, agent, report):
@@ -205,6 +219,8 @@ class Conductor:
 
     def tick(self) -> None:
         for row in list(self._desk.scene.book.unclosed.values()):
+            if (under_way := self.attempts.get(row.id)) is not None:
+                self._hand_over(row, under_way)
             self.feed(row, TimePassed(self._desk.scene.now))
 
     def feed(self, row: AttemptRow, event: Event) -> None:

@@ -39,6 +39,15 @@ def csv_network(
     return None if best is None else best.name
 
 
+def csv_order(
+    networks: Sequence[Network], now: Mapping[NetworkName, Condition]
+) -> tuple[NetworkName, ...]:
+    """The network that carries CSV first, then those to which it would move, one after another."""
+    usable = (network for network in networks if network.role > 0)
+    order = sorted(usable, key=lambda n: (_is_troubled(now, n.name), n.metric, n.name))
+    return tuple(network.name for network in order)
+
+
 def _is_down(now: Mapping[NetworkName, Condition] | None, network: NetworkName) -> bool:
     return now is not None and now[network].network is NetworkState.DOWN
 

@@ -22,6 +22,7 @@ from coordinator.networks.networks import migration_networks_data, networks_data
 from coordinator.scene import Scene
 from coordinator.shown.picture_nodes import available_data, nodes_data
 from coordinator.shown.picture_quorum import glance, quorum_data
+from coordinator.shown.picture_storage import disks_data, volumes_data
 from coordinator.store.rows import AttemptRow, VmRow
 from protocol.names import AttemptId, GroupState, ResourceState, VmName
 
@@ -63,6 +64,11 @@ class Picture:
     whoever does so before anything else happens sees the same moment.
     """
 
+    disks: tuple[Data, ...] = ()
+    """Clustered ones, and those that all members see and could be clustered."""
+
+    volumes: tuple[Data, ...] = ()
+
     @property
     def groups(self) -> tuple[Data, ...]:
         return self.in_full(None)
@@ -85,6 +91,7 @@ def picture_of(scene: Scene, phase: Phase, under_way: Mapping[AttemptId, Conduct
     rows = [row for _, row in sorted(scene.book.vms.items())]
     nodes, groups = nodes_data(scene), [_glance(scene, row) for row in rows]
     networks, votes = networks_data(scene), quorum_data(scene, leads)
+    volumes = volumes_data(scene)
     cluster = scene.book.cluster
     status = {
         "cluster": None if cluster is None else cluster.name,
@@ -97,7 +104,7 @@ def picture_of(scene: Scene, phase: Phase, under_way: Mapping[AttemptId, Conduct
             {key: n[key] for key in ("name", "state", "role", "metric", "subnet")} for n in networks
         ],
         "groups": [{key: g[key] for key in ("name", "state", "owner", "epoch")} for g in groups],
-        "volumes": [],
+        "volumes": [{key: v[key] for key in ("name", "state", "owner", "path")} for v in volumes],
         "leader_api": None,
         "followers": [],
         "waits": [
@@ -123,6 +130,8 @@ def picture_of(scene: Scene, phase: Phase, under_way: Mapping[AttemptId, Conduct
         listed(scene.book),
         migration_networks_data(scene),
         partial(_in_full, scene),
+        disks_data(scene),
+        volumes,
     )
 
 
@@ -162,6 +171,12 @@ def _vm(scene: Scene, row: VmRow) -> Data:
         },
         "steps": 0 if report is None else report.steps,
         "dirty_bytes_per_s": 0.0 if report is None else report.dirty_bytes_per_s,
+        "disks": [
+            {"volume": disk.volume, "path": disk.path, "size_bytes": disk.size_bytes}
+            for disk in row.spec.disks
+        ],
+        "home": row.spec.home,
+        "shared_storage": bool(row.spec.home),
         "fill": row.spec.fill.value,
         "seed": row.spec.seed,
         "running": bool(report is not None and fresh and report.running),

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from coordinator.store.disk_rows import DiskRow, GoneDiskRow
 from coordinator.store.group_rows import GroupRow
 from coordinator.store.import_row import ImportRow
 from coordinator.store.interface import Row
+from coordinator.store.move_rows import LeftRow
 from coordinator.store.network_rows import (
     MIGRATION_NETWORKS,
     MigrationNetworksRow,
@@ -25,12 +27,14 @@ from coordinator.store.rows import (
     VmRow,
 )
 from coordinator.store.tally import Tally
+from protocol.disks import DiskId
 from protocol.names import AttemptId, NetworkName, NodeName, Timing, VmName
 
 PREFIXES = (
     *(CLUSTER, VIEW, COUNTER, "node/", "vm/", "deleted/", "attempt/"),
     "evicted/",
     *("network/", MIGRATION_NETWORKS, "group/"),
+    *("disk/", "gone-disk/", "left/"),
 )
 """What a leader reads when it begins; the event log is not among it, it is only added to."""
 
@@ -53,6 +57,9 @@ class Book:
         self.migration: MigrationNetworksRow | None = None
         """None: nobody has set it, the configuration counts."""
 
+        self.disks: dict[DiskId, DiskRow] = {}
+        self.gone_disks: dict[DiskId, GoneDiskRow] = {}
+        self.left: dict[str, LeftRow] = {}
         self.importing: ImportRow | None = None
         """A database is being put back, and some rows are of it and some are not."""
 
@@ -112,6 +119,18 @@ class Book:
                 self.networks.pop(NetworkName(name), None)
                 if value is not None:
                     self.networks[NetworkName(name)] = NetworkRow.read(value)
+            case "disk":
+                self.disks.pop(DiskId(name), None)
+                if value is not None:
+                    self.disks[DiskId(name)] = DiskRow.read(value)
+            case "gone-disk":
+                self.gone_disks.pop(DiskId(name), None)
+                if value is not None:
+                    self.gone_disks[DiskId(name)] = GoneDiskRow.read(value)
+            case "left":
+                self.left.pop(name, None)
+                if value is not None:
+                    self.left[name] = LeftRow.read(value)
             case "migration-networks":
                 self.migration = None if value is None else MigrationNetworksRow.read(value)
             case "cluster-import":

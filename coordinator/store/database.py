@@ -11,6 +11,7 @@ from typing import Any
 import msgpack  # type: ignore[import-untyped]
 
 from coordinator.store.book import PREFIXES, Book
+from coordinator.store.disk_rows import disk_key, gone_disk_key
 from coordinator.store.group_rows import group_key
 from coordinator.store.import_row import IMPORT
 from coordinator.store.interface import check_key, pack
@@ -72,6 +73,8 @@ def rows_of(book: Book) -> Rows:
     rows |= {group_key(group.name): group.data() for group in book.groups.values()}
     rows |= {deleted_key(gone.name): gone.data() for gone in book.deleted.values()}
     rows |= {network_key(network.name): network.data() for network in book.networks.values()}
+    rows |= {disk_key(disk.id): disk.data() for disk in book.disks.values()}
+    rows |= {gone_disk_key(gone.id): gone.data() for gone in book.gone_disks.values()}
     closed = sorted(book.attempts.keys() - book.unclosed.keys(), reverse=True)[:CLOSED_MAX]
     for number in (*closed, *book.unclosed):
         attempt = book.attempts[number]

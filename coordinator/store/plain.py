@@ -12,7 +12,9 @@ from protocol.names import (
     QuorumMode,
     View,
     ViewNumber,
+    VmDisk,
     VmSpec,
+    VolumeName,
     VoteConfig,
     Witness,
     WitnessKind,
@@ -86,12 +88,14 @@ def _member_data(member: Member) -> dict[str, Any]:
         "addresses": [list(pair) for pair in at.addresses],
         "heartbeat_port": at.heartbeat_port,
         "migration_port": at.migration_port,
+        "csv_port": at.csv_port,
     }
 
 
 def _read_member(data: Data) -> Member:
     addresses = tuple((network, address) for network, address in data["addresses"])
-    endpoint = Endpoint(addresses, data["heartbeat_port"], data["migration_port"])
+    ports = data["heartbeat_port"], data["migration_port"], data.get("csv_port", 0)
+    endpoint = Endpoint(addresses, *ports)
     return Member(data["node"], data["incarnation"], endpoint)
 
 
@@ -104,10 +108,15 @@ def spec_data(spec: VmSpec) -> dict[str, Any]:
             "name": spec.workload.name,
             "rate_bytes_per_s": spec.workload.rate_bytes_per_s,
             "set_bytes": spec.workload.set_bytes,
+            "block_bytes": spec.workload.block_bytes,
         },
+        "disks": [[disk.volume, disk.path, disk.size_bytes] for disk in spec.disks],
+        "home": spec.home,
     }
 
 
 def read_spec(data: Data) -> VmSpec:
     workload = Workload(**data["workload"])
-    return VmSpec(data["memory_bytes"], workload, Fill(data["fill"]), data["seed"])
+    disks = tuple(VmDisk(volume, path, size) for volume, path, size in data.get("disks", ()))
+    fill, home = Fill(data["fill"]), VolumeName(data.get("home", ""))
+    return VmSpec(data["memory_bytes"], workload, fill, data["seed"], disks, home)

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from coordinator.store.move_rows import StorageMove
 from coordinator.store.plain import (
     Data,
     known,
@@ -12,6 +13,7 @@ from coordinator.store.plain import (
     spec_data,
     view_data,
 )
+from protocol.disks import DiskId
 from protocol.messages import RoundRecord
 from protocol.names import (
     AttemptId,
@@ -198,6 +200,12 @@ class VmRow:
     attempt: AttemptId | None = None
     failed: str = ""
     waiting: str = ""
+    move: StorageMove | None = None
+    """The newest move of its files; kept when it is over."""
+
+    @property
+    def storage_moves(self) -> bool:
+        return self.move is not None and not self.move.is_closed
 
     def data(self) -> dict[str, Any]:
         return {
@@ -211,10 +219,12 @@ class VmRow:
             "attempt": self.attempt,
             "failed": self.failed,
             "waiting": self.waiting,
+            "move": None if self.move is None else self.move.data(),
         }
 
     @staticmethod
     def read(data: Data) -> "VmRow":
+        move = data.get("move")
         return VmRow(
             name=data["name"],
             spec=read_spec(data["spec"]),
@@ -226,22 +236,26 @@ class VmRow:
             attempt=data["attempt"],
             failed=data["failed"],
             waiting=data["waiting"],
+            move=None if move is None else StorageMove.read(move),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class DeletedRow:
-    """What is left of a VM's name: nodes have seen its epochs up to this one and refuse them."""
+    """What is left of a VM: nodes have seen its epochs up to this one and refuse them, and on these
+    disks its files have still to be removed.
+    """
 
     name: VmName
     epoch: Epoch
+    files: tuple[DiskId, ...] = ()
 
     def data(self) -> dict[str, Any]:
-        return {"name": self.name, "epoch": self.epoch}
+        return {"name": self.name, "epoch": self.epoch, "files": list(self.files)}
 
     @staticmethod
     def read(data: Data) -> "DeletedRow":
-        return DeletedRow(data["name"], data["epoch"])
+        return DeletedRow(data["name"], data["epoch"], tuple(data.get("files", ())))
 
 
 @dataclass(frozen=True, slots=True)

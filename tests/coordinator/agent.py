@@ -110,6 +110,8 @@ class Scripted:
     prevents: bool = False
     heard: list[ToAgent] = field(default_factory=list)
     left: bool = False
+    storage: Callable[["Scripted", ToAgent], None] | None = None
+    """What it does with orders about disks, in tests that are about them."""
 
     @property
     def incarnation(self) -> Incarnation:
@@ -217,6 +219,8 @@ class Scripted:
 
     def hear(self, message: ToAgent) -> None:
         self.heard.append(message)
+        if self.storage is not None:
+            self.storage(self, message)
         head = (self.known, self.term, self.incarnation)
         match message:
             case Welcome():

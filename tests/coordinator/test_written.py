@@ -10,7 +10,10 @@ from coordinator.events import RequestId
 from coordinator.groups.ownership import Give
 from coordinator.requests import (
     Accepted,
+    AddClusterDisk,
+    AddSharedVolume,
     CancelAttempt,
+    CheckSharedVolume,
     CreateVm,
     Declined,
     DeleteVm,
@@ -19,9 +22,15 @@ from coordinator.requests import (
     ForceQuorum,
     FormCluster,
     JoinNode,
+    MaintainDisk,
     MigrateVm,
+    MoveClusterDisk,
     MoveGroup,
     PauseNode,
+    RedirectVolume,
+    RemoveClusterDisk,
+    RemoveSharedVolume,
+    RenameSharedVolume,
     Request,
     ResumeNode,
     SetGroup,
@@ -38,6 +47,7 @@ from coordinator.requests import (
     StopVm,
     Unknown,
 )
+from protocol.disks import DiskId
 from protocol.messages import VmStopped
 from protocol.names import AttemptId, Epoch, NetworkName, NodeName, QuorumMode, Verify
 from tests.coordinator.driver import World, formed, with_vm
@@ -70,6 +80,15 @@ REQUESTS: list[Request] = [
     StartNode(C),
     SetNetwork(NetworkName("csv"), metric=1000),
     SetMigrationNetworks((), ()),
+    AddClusterDisk(DiskId("6001")),
+    RemoveClusterDisk("Cluster Disk 1"),
+    MoveClusterDisk("Cluster Disk 1", A),
+    MaintainDisk("Cluster Disk 1", True),
+    AddSharedVolume("Cluster Disk 1"),
+    RemoveSharedVolume("Volume1"),
+    RenameSharedVolume("Volume1", "Data"),
+    RedirectVolume("Volume1", True),
+    CheckSharedVolume("Volume1"),
 ]
 
 

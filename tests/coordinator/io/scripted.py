@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -80,6 +80,8 @@ class ScriptedAgent:
     heard: list[Any] = field(default_factory=list)
     link: Link | None = None
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+    storage: Callable[[Any], list[FromAgent]] | None = None
+    """What it answers to orders about disks, in tests that are about them."""
 
     @property
     def incarnation(self) -> Incarnation:
@@ -115,6 +117,10 @@ class ScriptedAgent:
         self.closed.set()
 
     def answers(self, message: Any) -> list[FromAgent]:
+        said = self._answers(message)
+        return said if self.storage is None else [*said, *self.storage(message)]
+
+    def _answers(self, message: Any) -> list[FromAgent]:
         me = self.incarnation
         match message:
             case Welcome(cluster, term):

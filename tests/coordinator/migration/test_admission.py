@@ -192,3 +192,13 @@ def test_reservations_of_migrations_count_as_taken_memory() -> None:
         refusal = admission.too_little(stage.scene, node, 64 * MIB)
         assert f"{36 * MIB} bytes" in refusal.sentence
     assert admission.check_target(stage.scene, stage.row(WEB), A) is not None
+
+
+def test_a_guest_that_keeps_its_work_on_a_disk_needs_one() -> None:
+    refusal = admission.check_spec(
+        Stage().scene, VmSpec(8 * 4096, Workload("ledger"), Fill.ZERO, 1)
+    )
+
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (422, "no-disk")
+    assert "the VM has none: give it one, on a volume" in refusal.sentence
