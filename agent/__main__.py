@@ -47,6 +47,17 @@ def options() -> argparse.Namespace:
         help="join a cluster that runs, and never help to form one",
     )
     parser.add_argument("--beat-log", type=Path, help="folder for a log of arrivals")
+    parser.add_argument(
+        "--portal",
+        action="append",
+        default=[],
+        metavar="NAME=ADDR:PORT",
+        help="where a SAN is reached on this network; repeat for each",
+    )
+    parser.add_argument("--target", metavar="IQN", help="whose disks are used, with --portal")
+    parser.add_argument("--initiator", metavar="IQN", help="this node's name there, with --portal")
+    parser.add_argument("--chap-file", type=Path, help="JSON: name and secret for the target")
+    parser.add_argument("--csv-port", default="3344", help="TCP, shared volumes (3344; 0: any)")
     parser.add_argument("--ready-fd", type=int, help="where to say that the node is ready")
     chosen = parser.parse_args()
     try:
@@ -56,6 +67,10 @@ def options() -> argparse.Namespace:
         chosen.heartbeat_port, chosen.migration_port = map(
             _port, (chosen.heartbeat_port, chosen.migration_port)
         )
+        chosen.csv_port = _port(chosen.csv_port)
+        chosen.portals = [_portal(text, chosen.addresses) for text in chosen.portal]
+        if chosen.portals and not (chosen.target and chosen.initiator):
+            raise ValueError("--portal wants --target and --initiator beside it")
         for address in (*chosen.addresses.values(), *(host for host, _ in chosen.coordinators)):
             ipaddress.ip_address(address)
     except ValueError as error:
@@ -68,6 +83,16 @@ def _pair(text: str, mark: str) -> tuple[str, str]:
     if not (left and found and right):
         raise ValueError(f"{text!r} lacks its {mark!r}: NAME=ADDR and ADDR:PORT are wanted")
     return left, right
+
+
+def _portal(text: str, addresses: dict[str, str]) -> tuple[str, str, int]:
+    """This node's address on the network, the SAN's there, and its port."""
+    network, there = _pair(text, "=")
+    host, port = _pair(there, ":")
+    if network not in addresses:
+        raise ValueError(f"portal {text!r} is on a network that --network does not name")
+    ipaddress.ip_address(host)
+    return addresses[network], host, _port(port)
 
 
 def _port(text: str) -> int:

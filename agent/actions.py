@@ -5,6 +5,7 @@ returned.
 from dataclasses import dataclass
 
 from agent.copy_record import DatabaseCopy
+from agent.disk_words import DiskAction
 from agent.witness_record import WitnessRecord
 from protocol.messages import FromAgent, HeartbeatMessage, MigrationMessage
 from protocol.names import (
@@ -254,6 +255,35 @@ class CloseStorage:
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorStorage:
+    """Make the VM's files where `spec` has them, send every write to both places, and copy what is
+    there. Each step is a StorageCopied; ends in StorageStands, or says MirrorFailed.
+    """
+
+    vm: VmName
+    epoch: Epoch
+    move: int
+    spec: VmSpec
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveMirror:
+    """The files that `move` made do not count any more: no write waits for them."""
+
+    vm: VmName
+    move: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchStorage:
+    """The files that `move` made are the VM's, as `spec` says: no write waits for the old ones."""
+
+    vm: VmName
+    move: int
+    spec: VmSpec
+
+
+@dataclass(frozen=True, slots=True)
 class CloseAttempt:
     """Close the attempt's connections and forget it.
 
@@ -312,8 +342,12 @@ Action = (
     | DigestMemory
     | OpenStorage
     | CloseStorage
+    | MirrorStorage
+    | LeaveMirror
+    | SwitchStorage
     | CloseAttempt
     | Announce
     | Rejoin
     | Note
+    | DiskAction
 )

@@ -22,6 +22,10 @@ class Limits:
     for a full verification of the largest VM.
     """
 
+    drain_max_s: float = 5.0
+    """How long the disk may take at S8 to answer what the guest had asked of it before the pause.
+    """
+
     listen_max_s: float = 60.0
     """How long a target that has reserved memory waits for its source to connect."""
 
@@ -30,7 +34,7 @@ class Limits:
             raise ValueError(
                 f"rounds_max is {self.rounds_max}; a migration makes at least one round."
             )
-        for name in ("blackout_max_s", "switch_max_s", "listen_max_s"):
+        for name in ("blackout_max_s", "switch_max_s", "drain_max_s", "listen_max_s"):
             if getattr(self, name) <= 0:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}; it must be more than 0 seconds."

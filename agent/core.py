@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from agent import words
+from agent import events, storage_moves, words
 from agent.actions import (
     Action,
     CloseLink,
@@ -20,35 +20,16 @@ from agent.attempts import Attempts
 from agent.authority import refusal, silence_max_s
 from agent.config import AgentConfig
 from agent.copies import Shelf
-from agent.events import (
-    BeatReceived,
-    CopyFailed,
-    CopyFetched,
-    CopyStored,
-    Event,
-    GuestObserved,
-    GuestPaused,
-    GuestResumed,
-    LinkDown,
-    LinkUp,
-    ReserveFailed,
-    Tick,
-    Told,
-    VmCreated,
-    VmDestroyed,
-    VmFailed,
-    WitnessEvent,
-    WitnessFailed,
-    WitnessRead,
-    WitnessWritten,
-)
+from agent.disk_words import DiskEvent
+from agent.events import BeatReceived, Event, Tick, Told, WitnessEvent
 from agent.heartbeat import Heartbeats
 from agent.lease import NO_LEASE
 from agent.moves import DeadlinePassed, LeaderHeard, VmLost
 from agent.patience import Patience
 from agent.pledges import Pledges, forgotten, is_brand_new
+from agent.storage import Storage
 from agent.views import Verdict, Views
-from agent.vms import Outcome, Started, Stopped, Vms
+from agent.vms import Outcome, Vms
 from agent.witness import Carrier
 from agent.words import cluster_of
 from protocol.messages import (
@@ -59,11 +40,13 @@ from protocol.messages import (
     Heartbeat,
     KeepCopy,
     Migrate,
+    MoveStorage,
     Ping,
     ProposeView,
     Reserve,
     StartVm,
     StopVm,
+    StorageDecided,
     ToAgent,
     TurnedAway,
     WantCopy,
@@ -73,6 +56,8 @@ from protocol.messages import (
 from protocol.names import Incarnation, Term, View, VmName
 
 FOREVER = float("inf")
+REPORT_EVERY_PINGS = 5
+"""Disks are reported when something changes, and again, in case that was lost on the way."""
 
 
 class AgentCore:
@@ -93,6 +78,7 @@ class AgentCore:
         cluster = cluster_of(self)
         self.carrier = Carrier(config.node, incarnation, cluster, record.votes, record.timing)
         self.shelf = Shelf(incarnation)
+        self.storage = Storage(incarnation)
         self.vms = Vms()
         self.attempts = Attempts(
             self.vms, config.memory_bytes, config.limits, partial(words.here, self)
@@ -117,7 +103,7 @@ class AgentCore:
             return []
         if type(event) is BeatReceived:
             return self._beat_received(event, now)
-        out = self._say(self._handle(event, now))
+        out = words.said(self, self._handle(event, now))
         if not self.vms.has_guests:
             self._grace.since_s = now
         self._put_witness(out, now)
@@ -154,42 +140,50 @@ class AgentCore:
                 return self._time_passed(now)
             case Told(message):
                 return self._told(message, now)
-            case LinkUp():
+            case events.LinkUp():
                 self._lose_leader()
                 self._is_linked = True
                 self._witness_told = self.carrier.status(now)
                 return [Tell(words.hello(self, now))]
-            case LinkDown():
+            case events.LinkDown():
                 self._lose_leader()
                 self.shelf.link_lost()
                 self._is_linked = False
                 return []
-            case WitnessRead() | WitnessWritten() | WitnessFailed():
+            case events.WitnessRead() | events.WitnessWritten() | events.WitnessFailed():
                 return self._witness_answered(event, now)
-            case CopyStored() | CopyFetched() | CopyFailed():
+            case events.CopyStored() | events.CopyFetched() | events.CopyFailed():
                 return [*self.shelf.answered(event, now)]
-            case VmCreated(vm):
+            case events.VmCreated(vm):
                 return self.vms.created(vm)
-            case VmFailed(vm, reason):
+            case events.VmFailed(vm, reason):
                 return self._vm_failed(vm, reason, now)
-            case VmDestroyed(vm):
+            case events.VmDestroyed(vm):
                 return [*self.vms.destroyed(vm), *self.attempts.feed_vm(vm, event, now)]
-            case ReserveFailed(attempt, reason):
+            case events.ReserveFailed(attempt, reason):
                 side = self.attempts.sides.get(attempt)
                 told = [] if side is None else self.vms.failed(side.order.vm, reason)
                 return [*told, *self.attempts.feed(attempt, event, now)]
-            case GuestPaused(vm):
+            case events.GuestPaused(vm):
                 self.vms.paused(event)
                 return self.attempts.feed_vm(vm, event, now)
-            case GuestResumed(vm):
+            case events.GuestSettled(vm):
+                return self.attempts.feed_vm(vm, event, now)
+            case events.DiskStuck() | events.DiskFlows():
+                return self.vms.disk_turned(event)
+            case events.StorageCopied() | events.StorageStands() | events.MirrorFailed():
+                return storage_moves.happened(self.vms, event)
+            case events.GuestResumed(vm):
                 self.vms.resumed(event)
                 # So that the next report does not tell of a guest that nobody has looked at yet.
                 return [ObserveGuests(), *self.attempts.feed_vm(vm, event, now)]
-            case GuestObserved():
+            case events.GuestObserved():
                 self.vms.observed(event)
                 return []
             case BeatReceived():
                 return [*self._beat_received(event, now)]
+            case _ if isinstance(event, DiskEvent):
+                return self.storage.happened(event)
             case _:
                 return self.attempts.feed(event.attempt, event, now)
 
@@ -229,7 +223,8 @@ class AgentCore:
                 return self._view_proposed(term, view, now)
             case Ping(seq=seq):
                 pong = Tell(words.pong(self, seq, now))
-                return [pong, ObserveGuests()] if self.vms.vms else [pong]
+                again = self._storage_again() if seq % REPORT_EVERY_PINGS == 0 else []
+                return [pong, *([ObserveGuests()] if self.vms.vms else []), *again]
             case StartVm(vm=vm, epoch=epoch, spec=spec):
                 return self.vms.start(vm, epoch, spec, self.attempts.moves(vm))
             case StopVm(vm=vm, epoch=epoch):
@@ -252,6 +247,10 @@ class AgentCore:
                 return [Note("warning", f"{vm} is not made to fail: a migration decides about it.")]
             case FailVm(vm=vm):
                 return self._stop(vm, message, now, "The coordinator found it failed.")
+            case MoveStorage() | StorageDecided():
+                return storage_moves.told(self.vms, message)
+            case _:
+                return self.storage.told(message)
 
     def _welcomed(self, welcome: Welcome, now: float) -> Outcome:
         """A leader may say it again with other clocks; then nothing else changes."""
@@ -269,7 +268,11 @@ class AgentCore:
             self._lose_leader()
             self._leader = welcome.term
             out += self.attempts.feed_all(LeaderHeard(), now)
+            out += self._storage_again()
         return out
+
+    def _storage_again(self) -> Outcome:
+        return [*self.storage.welcomed(), *storage_moves.again(self.vms)]
 
     def _silent_s(self) -> float:
         """When the leader will have been silent for too long; one that never welcomed this agent
@@ -326,7 +329,8 @@ class AgentCore:
         record = replace(self.record, view=view.number, votes=view.votes)
         names = ", ".join(member.node for member in view.members)
         note = Note("info", f"Living by view {view.number}: {names}.")
-        return [*self._persist(record), note, Tell(words.view_acked(self))]
+        lived = [*self._persist(record), *self.storage.live_by(view)]
+        return [*lived, note, Tell(words.view_acked(self))]
 
     def _off_s(self) -> float:
         """When guests that are paused for want of a lease are turned off. A node without guests has
@@ -357,11 +361,11 @@ class AgentCore:
         view, reason = self.views.adopted, ""
         did_vouch = view is None or self.carrier.vouches_for(view)
         match event:
-            case WitnessRead():
+            case events.WitnessRead():
                 reason = self.carrier.read(event, now)
-            case WitnessFailed():
+            case events.WitnessFailed():
                 reason = self.carrier.failed(event, now)
-            case WitnessWritten():
+            case events.WitnessWritten():
                 self.carrier.written(event, now)
         self.heartbeats.carry(self.carrier.usable_until_s, now)
         if reason:
@@ -391,10 +395,3 @@ class AgentCore:
             reason = f"{vm} is being stopped under epoch {order.epoch}."
             out += self.attempts.feed_vm(vm, VmLost(reason), now)
         return out
-
-    def _say(self, outcome: Outcome) -> list[Action]:
-        """Put what the coordinator has to hear of VMs into words."""
-        return [
-            Tell(words.vm_word(self, action)) if isinstance(action, Started | Stopped) else action
-            for action in outcome
-        ]

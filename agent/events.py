@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from agent.actions import FetchCopy, StoreCopy
 from agent.copy_record import DatabaseCopy
+from agent.disk_words import DiskEvent
 from agent.witness_record import WitnessRecord
 from protocol.messages import HeartbeatMessage, MigrationMessage, RoundRecord, ToAgent
 from protocol.names import AttemptId, NetworkName, VmName
@@ -119,12 +120,62 @@ class VmFailed:
 @dataclass(frozen=True, slots=True)
 class GuestPaused:
     """The guest stopped at an instruction boundary after `steps` steps; `pause_s` after it was
-    asked to.
+    asked to. `unanswered` requests to its disk are still under way: GuestSettled follows.
     """
 
     vm: VmName
     steps: int
     pause_s: float
+    unanswered: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSettled:
+    """The guest stands still, its disk has answered all, and the answers lie in its pages."""
+
+    vm: VmName
+
+
+@dataclass(frozen=True, slots=True)
+class DiskStuck:
+    """A request to the VM's disk failed, and will be tried again until it succeeds."""
+
+    vm: VmName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFlows:
+    """The VM's disk answers again."""
+
+    vm: VmName
+
+
+@dataclass(frozen=True, slots=True)
+class StorageCopied:
+    """So much of the VM's disks is in the new place, too; writes go to both."""
+
+    vm: VmName
+    move: int
+    copied_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageStands:
+    """The new place has all that the old one has, its configuration, too, on stable storage."""
+
+    vm: VmName
+    move: int
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorFailed:
+    """The new place cannot be made, or does not take a write: the guest waits for that write."""
+
+    vm: VmName
+    move: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +316,19 @@ class StorageFailed:
     reason: str
 
 
-VmEvent = VmCreated | VmFailed | GuestPaused | GuestResumed | VmDestroyed | GuestObserved
+MirrorEvent = StorageCopied | StorageStands | MirrorFailed
+VmEvent = (
+    VmCreated
+    | VmFailed
+    | GuestPaused
+    | GuestSettled
+    | GuestResumed
+    | VmDestroyed
+    | GuestObserved
+    | DiskStuck
+    | DiskFlows
+    | MirrorEvent
+)
 SourceEvent = Connected | PagesMoved | RoundSent | LastPagesSent | PeerSaid | PeerLost
 TargetEvent = (
     ReserveDone
@@ -291,4 +354,5 @@ Event = (
     | VmEvent
     | SourceEvent
     | TargetEvent
+    | DiskEvent
 )

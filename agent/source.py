@@ -22,6 +22,7 @@ from agent.events import (
     Connected,
     GuestPaused,
     GuestResumed,
+    GuestSettled,
     LastPagesSent,
     PagesMoved,
     PeerLost,
@@ -47,6 +48,7 @@ from agent.source_states import (
     Copying,
     Deciding,
     Done,
+    Draining,
     Event,
     GivenUp,
     Landing,
@@ -122,10 +124,15 @@ def step(state: State, event: Event, order: Migrate, here: Here, now: float) -> 
             # was decided.
             trip = replace(trip, waited_s=trip.waited_s + now - since_s)
             return Copying(trip), (SendRound(order.attempt, len(trip.rounds)),)
-        case Pausing(switch), GuestPaused(steps=steps):
-            switch = replace(switch, steps=steps).ended(now, ("pause", now - switch.part_s))
-            last = SendLastPages(order.attempt, len(switch.trip.rounds), order.verify)
-            return SendingLast(switch), (_progress(order, here, Step.LAST_PAGES, switch.trip), last)
+        case Pausing(switch), GuestPaused(steps=steps, unanswered=unanswered):
+            switch = replace(switch, steps=steps)
+            return (
+                (Draining(switch, unanswered), ())
+                if unanswered
+                else _stood(switch, order, here, now)
+            )
+        case Draining(switch), GuestSettled():
+            return _stood(switch, order, here, now)
         case SendingLast(switch), LastPagesSent(_, record, digest, verify_s):
             return _last_pages_sent(switch, record, digest, verify_s, order)
         case AwaitingState(switch), PeerSaid(_, StateReceived(_, digest, verify_s)):
@@ -157,13 +164,19 @@ def _before_consent(state: BeforeConsent, event: Event, order: Migrate, here: He
         case DeadlinePassed():
             if not isinstance(state, Switching):
                 return state, ()
+            if isinstance(state, Draining):
+                waited = f"within {here.limits.drain_max_s:g} s of the pause"
+                busy = f"{state.unanswered} requests to the disk of {order.vm} were not answered"
+                return _give_up(state, f"The storage is busy: {busy} {waited}.", order, here)
             waited = f"{here.limits.switch_max_s:g} s after the pause"
             return _give_up(state, f"The switch was not ready {waited}.", order, here)
         case Decided(decision=Decision.ABORTED):
             ended = carried_out(event, here, True)
             says = SayToPeer(order.attempt, Abandoned(order.attempt, event.reason))
             return Done(ended), (says, *_let_go(order, here, event.epoch, False, ended))
-        case GuestPaused() | GuestResumed() | VmDestroyed() | LeaderHeard() | PagesMoved():
+        case GuestPaused() | GuestSettled() | GuestResumed() | VmDestroyed():
+            return state, ()
+        case LeaderHeard() | PagesMoved():
             return state, ()
     raise IllegalEvent(state, event)
 
@@ -224,6 +237,13 @@ def _round_landed(trip: Trip, order: Migrate, here: Here, now: float) -> Next:
         return Ready(trip, now), (told,)
     pause = SetHolds(order.vm, order.epoch, held(here.holds, Hold.ATTEMPT))
     return Pausing(Switch(trip, now, now)), (told, pause)
+
+
+def _stood(switch: Switch, order: Migrate, here: Here, now: float) -> Next:
+    """S9: the guest stands still, and nothing of it is under way to its disk."""
+    switch = switch.ended(now, ("pause", now - switch.part_s))
+    last = SendLastPages(order.attempt, len(switch.trip.rounds), order.verify)
+    return SendingLast(switch), (_progress(order, here, Step.LAST_PAGES, switch.trip), last)
 
 
 def _last_pages_sent(

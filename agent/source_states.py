@@ -9,6 +9,7 @@ from agent.events import (
     Connected,
     GuestPaused,
     GuestResumed,
+    GuestSettled,
     LastPagesSent,
     PagesMoved,
     PeerLost,
@@ -86,6 +87,14 @@ class Pausing:
 
 
 @dataclass(frozen=True, slots=True)
+class Draining:
+    """S8: the guest stands still; so many requests to its disk have not been answered yet."""
+
+    switch: Switch
+    unanswered: int
+
+
+@dataclass(frozen=True, slots=True)
 class SendingLast:
     """S9: the guest is paused, its last pages and its state travel."""
 
@@ -143,7 +152,7 @@ class Done:
     ended: Ended
 
 
-Switching = Pausing | SendingLast | AwaitingState | OpeningStorage | Consenting
+Switching = Pausing | Draining | SendingLast | AwaitingState | OpeningStorage | Consenting
 BeforeConsent = Connecting | Copying | Landing | Ready | Switching
 State = BeforeConsent | Deciding | Leaving | GivenUp | Done
 Event = (
@@ -155,6 +164,7 @@ Event = (
     | PeerLost
     | GuestPaused
     | GuestResumed
+    | GuestSettled
     | VmDestroyed
     | Decided
     | LeaderHeard
@@ -169,6 +179,7 @@ STEPS: Mapping[type[State], Step] = {
     Landing: Step.ROUND,
     Ready: Step.STOP_DECISION,
     Pausing: Step.PAUSE,
+    Draining: Step.PAUSE,
     SendingLast: Step.LAST_PAGES,
     AwaitingState: Step.LAST_PAGES,
     OpeningStorage: Step.STORAGE,
@@ -192,9 +203,12 @@ def step_of(state: State) -> Step:
 
 def deadline_s(state: State, limits: Limits) -> float:
     """When a guest that waits for a switch shall not wait any longer."""
-    return (
-        state.switch.asked_s + limits.switch_max_s if isinstance(state, Switching) else float("inf")
-    )
+    match state:
+        case Draining(switch):
+            return switch.asked_s + min(limits.drain_max_s, limits.switch_max_s)
+        case _ if isinstance(state, Switching):
+            return state.switch.asked_s + limits.switch_max_s
+    return float("inf")
 
 
 # ---- The picture
@@ -209,6 +223,8 @@ _FORWARD = (
     ("Copying", "RoundSent: landed, enough, no coordinator", "Ready"),
     ("Ready", "LeaderHeard", "Copying"),
     ("Pausing", "GuestPaused", "SendingLast"),
+    ("Pausing", "GuestPaused: its disk has not answered all", "Draining"),
+    ("Draining", "GuestSettled", "SendingLast"),
     ("SendingLast", "LastPagesSent", "AwaitingState"),
     ("AwaitingState", "StateReceived: the same digest", "OpeningStorage"),
     ("OpeningStorage", "StorageOpened", "Deciding"),
@@ -220,7 +236,14 @@ _FORWARD = (
     ("Leaving", "VmDestroyed", "Done"),
     ("GivenUp", "Decided aborted", "Done"),
 )
-_SWITCHING = ("Pausing", "SendingLast", "AwaitingState", "OpeningStorage", "Consenting")
+_SWITCHING = (
+    "Pausing",
+    "Draining",
+    "SendingLast",
+    "AwaitingState",
+    "OpeningStorage",
+    "Consenting",
+)
 _BEFORE_CONSENT = ("Connecting", "Copying", "Landing", "Ready", *_SWITCHING)
 
 MOVES: tuple[Move, ...] = (

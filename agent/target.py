@@ -21,6 +21,7 @@ from agent.actions import (
 from agent.events import (
     GuestPaused,
     GuestResumed,
+    GuestSettled,
     MemoryDigested,
     PeerLost,
     PeerSaid,
@@ -74,7 +75,7 @@ from protocol.messages import (
     StateReceived,
     StorageOpened,
 )
-from protocol.names import Decision, Hold, Verify
+from protocol.names import Decision, Epoch, Hold, Verify
 
 
 def begin(order: Reserve, here: Here) -> Next:
@@ -113,7 +114,9 @@ def step(state: State, event: Event, order: Reserve, here: Here, now: float) -> 
             said = StateReceived(order.attempt, digest, verify_s)
             return Received(), (SayToPeer(order.attempt, said),)
         case Received(), PeerSaid(_, OpenStorage()):
-            return Opening(), (deeds.OpenStorage(order.attempt, order.vm, order.epoch),)
+            # The epoch that every end of the attempt leads to, from here on.
+            epoch = Epoch(order.epoch + 1)
+            return Opening(), (deeds.OpenStorage(order.attempt, order.vm, epoch),)
         case Opening(), StorageDone():
             return Prepared(), (SayToPeer(order.attempt, StorageOpened(order.attempt)),)
     if isinstance(state, BeforePrepared):
@@ -149,7 +152,7 @@ def _before_prepared(state: BeforePrepared, event: Event, order: Reserve, here: 
             return _give_up(state, f"No source connected {waited}.", order, here)
         case Decided(decision=Decision.ABORTED):
             return _clear(event, order, here, opened=isinstance(state, Opening))
-        case GuestPaused() | GuestResumed() | VmDestroyed() | LeaderHeard():
+        case GuestPaused() | GuestSettled() | GuestResumed() | VmDestroyed() | LeaderHeard():
             return state, ()
     raise IllegalEvent(state, event)
 

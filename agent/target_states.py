@@ -8,6 +8,7 @@ from agent.config import Limits
 from agent.events import (
     GuestPaused,
     GuestResumed,
+    GuestSettled,
     MemoryDigested,
     PeerLost,
     PeerSaid,
@@ -121,6 +122,7 @@ Event = (
     | PeerLost
     | GuestPaused
     | GuestResumed
+    | GuestSettled
     | VmDestroyed
     | Decided
     | LeaderHeard

@@ -5,9 +5,11 @@ as stale.
 import enum
 from dataclasses import dataclass
 
-from agent.actions import Action, CreateVm, DestroyVm, SetHolds
-from agent.events import GuestObserved, GuestPaused, GuestResumed
-from agent.holds import held
+from agent.actions import Action, CreateVm, DestroyVm, Note, SetHolds
+from agent.disk_reports import Said
+from agent.events import DiskFlows, DiskStuck, GuestObserved, GuestPaused, GuestResumed
+from agent.holds import held, released
+from agent.storage_move import State as MoveState
 from protocol.messages import VmReport
 from protocol.names import Epoch, Hold, VmName, VmSpec
 
@@ -33,6 +35,8 @@ class Vm:
     running: bool = False
     steps: int = 0
     dirty_bytes_per_s: float = 0.0
+    move: MoveState | None = None
+    """Its files are on their way to another volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Stopped:
 Word = Started | Stopped
 """What the coordinator has to hear of a VM."""
 
-Outcome = list[Action | Word]
+Outcome = list[Action | Word | Said]
 
 
 class Vms:
@@ -219,6 +223,18 @@ class Vms:
     def resumed(self, event: GuestResumed) -> None:
         if here := self.vms.get(event.vm):
             here.running = True
+
+    def disk_turned(self, event: DiskStuck | DiskFlows) -> Outcome:
+        """A guest stands still while its disk does not answer: it sees a delay, and no error."""
+        here, stuck = self.vms.get(event.vm), isinstance(event, DiskStuck)
+        if here is None or here.phase is not Phase.HERE or (Hold.FAULT in here.holds) == stuck:
+            return []
+        here.holds = (held if stuck else released)(here.holds, Hold.FAULT)
+        text = "The disk answers again: the guest goes on."
+        if isinstance(event, DiskStuck):
+            text = f"The disk does not answer, and the guest waits: {event.reason}"
+        note = Note("warning" if stuck else "info", text, event.vm)
+        return [note, SetHolds(event.vm, here.epoch, here.holds)]
 
     def observed(self, event: GuestObserved) -> None:
         if here := self.vms.get(event.vm):

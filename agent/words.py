@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from agent.actions import Action, Tell
+from agent.disk_reports import Said
 from agent.moves import Here
-from agent.vms import Started, Stopped
+from agent.vms import Outcome, Started, Stopped
 from protocol.messages import (
     Hello,
     Pong,
@@ -92,3 +94,18 @@ def here(core: "AgentCore", vm: VmName) -> Here:
         0 if found is None else found.spec.pages,
         core.config.limits,
     )
+
+
+def said(core: "AgentCore", outcome: Outcome) -> list[Action]:
+    """Put what the coordinator has to hear of VMs and disks into words."""
+    out: list[Action] = []
+    for item in outcome:
+        match item:
+            case Started() | Stopped():
+                out.append(Tell(vm_word(core, item)))
+            case Said():
+                term = core.record.highest_term
+                out.append(Tell(item.addressed(cluster_of(core), term, core.incarnation)))
+            case _:
+                out.append(item)
+    return out

@@ -1,4 +1,4 @@
-"""The way to a folder that may hang: one operation at a time, each answered once."""
+"""The way to a witness that may hang: one operation at a time, each answered once."""
 
 import contextlib
 import threading
@@ -9,7 +9,7 @@ from protocol.names import Witness
 
 
 class OfWitness(Protocol):
-    """An order that names the witness whose folder it goes to."""
+    """An order that names the witness that it goes to."""
 
     @property
     def witness(self) -> Witness: ...
@@ -20,7 +20,7 @@ Event = TypeVar("Event")
 
 
 class Door(Generic[Order, Event]):
-    """Carries orders out in threads, so that a share that hangs delays nothing else.
+    """Carries orders out in threads, so that a share or a SAN that hangs delays nothing else.
 
     While one hangs every other one fails at once. Its thread is a daemon, since nobody can end it
     and a program must not wait for it.
@@ -52,7 +52,7 @@ class Door(Generic[Order, Event]):
     def go(self, order: Order) -> None:
         """Begin it; its answer is fed later, and never twice."""
         if self._under_way is not None:
-            hangs = f"witness folder {self._under_way.witness.path} has not answered yet"
+            hangs = f"witness {self._under_way.witness.path} has not answered yet"
             self._soon(lambda: self._feed(self._failed(order, hangs)))
             return
         hand = threading.Thread(target=self._work, args=(order,), name=self._name, daemon=True)
@@ -68,7 +68,7 @@ class Door(Generic[Order, Event]):
         if self._under_way is order and not self._is_given_up:
             self._is_given_up = True
             wait_s = self._answer_max_s
-            hangs = f"witness folder {order.witness.path} did not answer for {wait_s:g} s"
+            hangs = f"witness {order.witness.path} did not answer for {wait_s:g} s"
             self._feed(self._failed(order, hangs))
 
     def _work(self, order: Order) -> None:

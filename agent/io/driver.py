@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -14,6 +14,7 @@ from agent import actions
 from agent.actions import Action
 from agent.config import AgentConfig
 from agent.core import AgentCore
+from agent.disk_words import DiskAction
 from agent.events import BeatReceived, Event, Tick
 from agent.io.beats import Beats
 from agent.io.control import LeasePage
@@ -26,8 +27,12 @@ from agent.io.storage import Storage
 from agent.io.vms import Vms, boottime
 from agent.io.warm import WarmParent
 from agent.io.witness import WitnessDoor
+from agent.io.witness_places import WitnessPlaces
 from protocol.errors import NotReady
 from protocol.names import AttemptId, Incarnation, NetworkName, VmName
+
+if TYPE_CHECKING:
+    from agent.io.disks.disk_door import DiskDoor
 
 NO_WARM_PARENT = "The warm parent of the VM workers has ended: this node can run no VM any more."
 
@@ -49,22 +54,33 @@ class Driver:
         *,
         source: type[Source] = Source,
         beat_log: Path | None = None,
+        disks: "DiskDoor | None" = None,
     ) -> None:
         self._state = state
         self._log = structlog.get_logger(part="agent")
         self._group = asyncio.TaskGroup()
         self._addresses = addresses
         self._lease = LeasePage.create()
-        self._storage = Storage(state.path / "vms")
+        self._disks = disks
+        self._storage = (
+            Storage(state.path / "vms")
+            if disks is None
+            else Storage(state.path / "vms", disks.volumes, disks.thread)
+        )
         self._warm = warm
-        self._vms = Vms(warm, self._lease, tracker, self._feed, self._spawn)
+        self._vms = Vms(warm, self._lease, tracker, self._storage, self._feed, self._spawn)
         self._source = source(self._vms, addresses, self._feed, self._spawn)
         self._target = Target(self._vms, self._storage, self._feed, self._spawn)
         self._beats = Beats(lambda network, said: self._feed(BeatReceived(network, said)), beat_log)
         self._link = ControlLink(coordinators, self._feed)
         loop = asyncio.get_running_loop()
-        self._witness = WitnessDoor(self._feed, loop.call_later, loop.call_soon_threadsafe)
-        self._copies = CopyDoor(self._feed, loop.call_later, loop.call_soon_threadsafe)
+        places = WitnessPlaces(None if disks is None else disks.witnesses)
+        self._witness = WitnessDoor(
+            self._feed, loop.call_later, loop.call_soon_threadsafe, places.records
+        )
+        self._copies = CopyDoor(
+            self._feed, loop.call_later, loop.call_soon_threadsafe, places.copies
+        )
         self._core: AgentCore | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_s = float("inf")
@@ -84,6 +100,8 @@ class Driver:
         """Be the node that `config` says, until `stop` is set or something breaks."""
         self._fault = asyncio.get_running_loop().create_future()
         self._warm.watch(lambda: self._break(NotReady(NO_WARM_PARENT)))
+        if self._disks is not None:
+            self._disks.watch(self._break)
         try:
             async with self._group:
                 self._begin(config)
@@ -117,6 +135,8 @@ class Driver:
         self._core = AgentCore(config, self._state.load(), incarnation, boottime())
         self._log = structlog.get_logger(part="agent", incarnation=incarnation[-6:])
         self._log.info("incarnation-begun", full=incarnation)
+        if self._disks is not None:
+            self._disks.begin(incarnation, self._feed)
         self._set_alarm()
 
     def _feed(self, event: Event) -> None:
@@ -175,7 +195,7 @@ class Driver:
                 self._beats.send(network, address, port, message)
             case actions.SetLease(end_s):
                 lapsed = self._lease.end_s <= boottime()
-                self._lease.end_s = end_s
+                self._set_lease(end_s)
                 if lapsed and end_s > 0:
                     self._vms.wake_all()
             case actions.ReadWitness() | actions.WriteWitness():
@@ -196,11 +216,19 @@ class Driver:
                 self._log.log(_LEVELS[level], text, **{k: v for k, v in where.items() if v})
             case actions.Rejoin(reason):
                 self._log.warning("incarnation-over", reason=reason)
-                self._lease.end_s = 0.0
+                self._set_lease(0.0)
                 assert self._core is not None, "only a core leaves"
                 self._group.create_task(self._rejoin(self._core.config))
+            case _ if isinstance(action, DiskAction):
+                if self._disks is not None:  # without a way to disks there is nothing to be done
+                    self._disks.go(action)
             case _:
                 self._do_with_vm(action)
+
+    def _set_lease(self, end_s: float) -> None:
+        self._lease.end_s = end_s
+        if self._disks is not None:
+            self._disks.lease_end_s = end_s
 
     def _do_with_vm(self, action: Action) -> None:
         match action:
@@ -214,6 +242,12 @@ class Driver:
             case actions.ObserveGuests():
                 for seen in list(self._vms.observe()):
                     self._feed(seen)
+            case actions.MirrorStorage():
+                self._vms.mirror(action)
+            case actions.LeaveMirror(vm, move):
+                self._vms.leave_mirror(vm, move)
+            case actions.SwitchStorage(vm, move, spec):
+                self._vms.switch_storage(vm, move, spec)
             case actions.Announce(vm, epoch):
                 self._log.info("announce", vm=vm, epoch=epoch)
             case _:
@@ -273,10 +307,12 @@ class Driver:
         that could still say something.
         """
         self._core = None
-        self._lease.end_s = 0.0
+        self._set_lease(0.0)
         await self._source.close_all()
         await self._target.close_all()
         await self._vms.end_all()
+        if self._disks is not None:
+            await self._disks.end_life()
         while left := {job for job in self._jobs if job is not asyncio.current_task()}:
             await asyncio.wait(left)
 

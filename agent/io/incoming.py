@@ -255,17 +255,17 @@ class Target:
         self._spawn(self._open_storage(order, self._attempts[order.attempt].vm))
 
     async def _open_storage(self, order: OpenStorage, vm: Vm) -> None:
-        opened = partial(self._storage.open, order.vm, order.epoch, vm.spec)
         try:
-            await asyncio.to_thread(opened)
-        except OSError as error:
+            await self._storage.register(order.vm, order.epoch, vm.spec)
+            await self._vms.open_disk(order.vm, vm, order.epoch)
+        except (ClusterError, OSError) as error:
             self._feed(StorageFailed(order.attempt, f"{order.vm}: {error}"))
         else:
             self._feed(StorageDone(order.attempt))
 
     def close_storage(self, vm: VmName) -> None:
         with contextlib.suppress(OSError):  # what is left there is replaced by the next open
-            self._storage.close(vm)
+            self._storage.unregister(vm)
 
     # ---- the end
 

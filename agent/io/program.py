@@ -59,11 +59,26 @@ async def _live(
         (_own_address(addresses, host), host, port) for host, port in chosen.coordinators
     ]
     beat_log = None if chosen.beat_log is None else chosen.beat_log / f"{chosen.node}.log"
-    driver = Driver(state, warm, tracker, addresses, coordinators, source=source, beat_log=beat_log)
+    disks = None
+    if chosen.portals:  # a node without a SAN starts faster
+        from agent.io.disks.choice import chosen_disks
+
+        disks = chosen_disks(chosen, state.path, addresses)
+    driver = Driver(
+        state,
+        warm,
+        tracker,
+        addresses,
+        coordinators,
+        source=source,
+        beat_log=beat_log,
+        disks=disks,
+    )
     beats, migrations = await driver.listen(chosen.heartbeat_port, chosen.migration_port)
+    csv_port = 0 if disks is None else await disks.open(chosen.csv_port)
     config = AgentConfig(
         node=NodeName(chosen.node),
-        endpoint=Endpoint(tuple(addresses.items()), beats, migrations),
+        endpoint=Endpoint(tuple(addresses.items()), beats, migrations, csv_port),
         memory_bytes=chosen.memory_bytes,
         tracker=tracker,
         prevents_quorum=chosen.prevent_quorum,
@@ -76,10 +91,15 @@ async def _live(
         "pid": os.getpid(),
         "heartbeat_port": beats,
         "migration_port": migrations,
+        "csv_port": csv_port,
         "tracker": tracker,
     }
     _ready(chosen.ready_fd, words)
-    await driver.run(config, stop)
+    try:
+        await driver.run(config, stop)
+    finally:
+        if disks is not None:
+            await disks.close()
 
 
 def _own_address(addresses: dict[NetworkName, str], host: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from agent.holds import may_run
 from agent.io.control import ControlBlock, LeasePage, WorkerState
 from agent.io.memory import VmMemory
+from agent.io.ring import Ring
 from agent.io.tracker import MAP, DirtyTracker, IdleTracker, KernelTracker, MapTracker, MarkMap
 from agent.io.warm import WarmParent
 from agent.io.worker import EXIT_DONE, WorkerOrder
@@ -43,6 +44,8 @@ class VmWorker:
         self._control = ControlBlock.create("vm")
         marked = order.tracker == MAP and not self._idle
         self._marks = MarkMap.create("vm", memory.pages) if marked else None
+        self.ring = Ring.create("vm") if order.disk_bytes else None
+        self.asked_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if self.ring else -1
         self._command_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._reply_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._loop = asyncio.get_running_loop()
@@ -80,7 +83,19 @@ class VmWorker:
 
     def _fds(self) -> list[int]:
         fds = [self.memory.fd, self._control.fd, self._lease.fd, self._command_fd, self._reply_fd]
-        return [*fds, self._marks.fd] if self._marks else fds
+        if self._marks:
+            fds.append(self._marks.fd)
+        return [*fds, self.ring.fd, self.asked_fd] if self.ring else fds
+
+    @property
+    def command_fd(self) -> int:
+        """What wakes the worker, whoever has something for it."""
+        return self._command_fd
+
+    @property
+    def unanswered(self) -> int:
+        """Requests to its disk that are under way, or whose answer is not in its pages yet."""
+        return self.ring.unanswered if self.ring else 0
 
     @property
     def steps(self) -> int:
@@ -142,6 +157,10 @@ class VmWorker:
     async def resumed(self) -> None:
         """The guest has obeyed the last `set_holds` and runs."""
         await self._until(lambda: self._is(WorkerState.RUNNING))
+
+    async def settled(self) -> None:
+        """The guest stands still, and no request to its disk is unanswered."""
+        await self._until(lambda: self._is(WorkerState.PAUSED) and not self.unanswered)
 
     def tracker(self) -> DirtyTracker:
         """What finds the pages that the guest writes; once it is `ready`."""
@@ -206,5 +225,8 @@ class VmWorker:
         os.close(self._reply_fd)
         self._command_fd = -1
         self._control.close()
+        if self.ring:
+            os.close(self.asked_fd)
+            self.ring.close()
         if self._marks:
             self._marks.close()

@@ -6,22 +6,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.actions import MirrorStorage
 from agent.events import (
     Event,
     GuestObserved,
     GuestPaused,
     GuestResumed,
+    GuestSettled,
+    MirrorFailed,
     VmCreated,
     VmDestroyed,
     VmFailed,
 )
 from agent.io.control import LeasePage, WorkerState
 from agent.io.memory import VmMemory
+from agent.io.storage import Storage
 from agent.io.vm import VmWorker, WorkerDied
+from agent.io.vm_disk import DiskOfVm, disk_bytes
 from agent.io.warm import WarmParent
 from agent.io.worker import WorkerOrder
 from protocol.errors import ClusterError
 from protocol.names import Epoch, Hold, Verify, VmName, VmSpec
+from protocol.workload import DISK_WORKLOADS
 
 
 def boottime() -> float:
@@ -36,6 +42,7 @@ class Vm:
     spec: VmSpec
     memory: VmMemory | None = None
     worker: VmWorker | None = None
+    disk: DiskOfVm | None = None
     holds: Hold = Hold.NONE
     watching: asyncio.Task[None] | None = None
     making: asyncio.Task[None] | None = None
@@ -74,12 +81,14 @@ class Vms:
         warm: WarmParent,
         lease: LeasePage,
         tracker: str,
+        storage: Storage,
         feed: Callable[[Event], None],
         spawn: Callable[..., asyncio.Task[None]],
     ) -> None:
         self._warm = warm
         self._lease = lease
         self._tracker = tracker
+        self._storage = storage
         self._feed = feed
         self._spawn = spawn
         self._vms: dict[VmName, Vm] = {}
@@ -114,6 +123,8 @@ class Vms:
 
     async def make(self, name: VmName, vm: Vm, epoch: Epoch, *, boot: bool) -> None:
         """Memory and worker; a target's memory is populated first, so that no copy waits for it."""
+        if boot:
+            await self.open_disk(name, vm, epoch, boot=True)
         vm.memory = VmMemory.create(name, vm.spec.memory_bytes)
         if not boot:
             await self._populate(vm, vm.memory)
@@ -122,7 +133,7 @@ class Vms:
                 self._warm,
                 vm.memory,
                 self._lease,
-                WorkerOrder(vm.spec, boot, self._tracker),
+                WorkerOrder(vm.spec, boot, self._tracker, disk_bytes(vm.spec)),
                 epoch=epoch,
                 holds=vm.holds,
                 died=lambda reason: self._died(name, vm, reason),
@@ -132,9 +143,20 @@ class Vms:
         spawning.add_done_callback(vm.keep_worker)
         vm.use(spawning)
         worker = await asyncio.shield(spawning)
+        if vm.disk is not None:
+            await vm.disk.serve(worker)
         await worker.ready()
         worker.set_holds(vm.holds, epoch)
         vm.look_from_now(worker.bytes_written)
+
+    async def open_disk(self, name: VmName, vm: Vm, epoch: Epoch, *, boot: bool = False) -> None:
+        """The VM's disks under `epoch`, and served from now on if its worker is there."""
+        if vm.is_ending or not (vm.spec.volumes or vm.spec.workload.name in DISK_WORKLOADS):
+            return
+        disk = vm.disk = DiskOfVm(name, vm.spec, self._storage, self._feed)
+        await disk.open(epoch, boot=boot)
+        if vm.worker is not None:
+            await disk.serve(vm.worker)
 
     async def _populate(self, vm: Vm, memory: VmMemory) -> None:
         """In a thread, which ends soon after the VM is not wanted any more."""
@@ -181,11 +203,14 @@ class Vms:
         vm.is_ending = True  # from here on there is nothing to look at
         if vm.worker is not None:
             vm.worker.destroy()
+        if vm.disk is not None:  # before the worker's ring goes, and the word that it has stopped
+            await vm.disk.end()
+        if vm.worker is not None:
             await vm.worker.destroyed()
         if vm.memory is not None:
             await asyncio.to_thread(vm.memory.close)
         # Not left to the collector of cycles: the mapping keeps a descriptor open.
-        vm.worker = vm.memory = None
+        vm.worker = vm.memory = vm.disk = None
 
     def _forget(self, name: VmName, vm: Vm) -> None:
         if self._vms.get(name) is vm:
@@ -201,17 +226,45 @@ class Vms:
         if not vm.is_unwanted:  # else VmDestroyed says it, and the name may be a new VM's by now
             self._feed(VmFailed(name, reason))
 
+    # ---- moving files
+
+    def mirror(self, order: MirrorStorage) -> None:
+        """Its steps are StorageCopied, StorageStands or MirrorFailed."""
+        vm = self._vms.get(order.vm)
+        if vm is None or vm.disk is None or vm.is_ending:
+            self._feed(MirrorFailed(order.vm, order.move, "its disks are not open here"))
+        else:
+            vm.disk.mirror(order)
+
+    def leave_mirror(self, name: VmName, move: int) -> None:
+        vm = self._vms.get(name)
+        if vm is not None and vm.disk is not None:
+            vm.disk.leave_mirror(move)
+
+    def switch_storage(self, name: VmName, move: int, spec: VmSpec) -> None:
+        vm = self._vms.get(name)
+        if vm is not None and vm.disk is not None and not vm.is_ending:
+            vm.spec = spec
+            vm.disk.switch(move, spec)
+
     # ---- holding and watching
 
     def set_holds(self, name: VmName, epoch: Epoch, holds: Hold) -> None:
-        """Ends in GuestPaused when the first hold comes and in GuestResumed when the last goes."""
+        """Ends in GuestPaused when the first hold or an attempt's comes, and in GuestResumed when
+        the last goes.
+        """
         vm = self._vms.get(name)
         if vm is None or vm.worker is None or vm.is_ending:
             return
         ordered_s = boottime()
         was, vm.holds = vm.holds, holds
+        if vm.disk is not None:
+            vm.disk.live_by(epoch)
+            if Hold.ATTEMPT not in holds:
+                vm.disk.shut(False)
         vm.worker.set_holds(holds, epoch)
-        if bool(was) == bool(holds):
+        asked_anew = Hold.ATTEMPT in holds and Hold.ATTEMPT not in was
+        if bool(was) == bool(holds) and not asked_anew:
             return
         if vm.watching is not None:
             vm.watching.cancel()
@@ -221,7 +274,13 @@ class Vms:
         try:
             if vm.holds:
                 await worker.paused()
-                self._feed(GuestPaused(name, worker.steps, boottime() - ordered_s))
+                left = worker.unanswered
+                self._feed(GuestPaused(name, worker.steps, boottime() - ordered_s, left))
+                await worker.settled()
+                if vm.disk is not None and Hold.ATTEMPT in vm.holds:
+                    vm.disk.shut(True)
+                if left:
+                    self._feed(GuestSettled(name))
             else:
                 await worker.resumed()
                 vm.look_from_now(worker.bytes_written)

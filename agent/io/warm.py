@@ -21,6 +21,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -29,10 +30,11 @@ from typing import Any, NoReturn
 
 from agent.io.control import ControlBlock, LeasePage
 from agent.io.memory import VmMemory
+from agent.io.ring import Ring
 from agent.io.tracker import MarkMap
 from agent.io.worker import EXIT_FAILED, Shared, Worker, WorkerOrder
-from protocol.errors import NotReady
-from protocol.names import Fill, VmSpec, Workload
+from protocol.errors import ClusterError, NotReady
+from protocol.names import Fill, VmDisk, VmSpec, Workload
 
 _DATAGRAM_BYTES = 16384
 _PR_SET_PDEATHSIG = 1
@@ -191,8 +193,9 @@ def _become_warm_parent(link: socket.socket, agent_fd: int, agent_pid: int) -> N
         _die_with(agent_pid)
         _name("hvlab-warm")
         _default_signals()
-        _close_all_but({0, 1, 2, link.fileno(), agent_fd})
-        null = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        kept = {0, 1, 2, link.fileno(), agent_fd, null}
+        _close_all_but(kept | _plugged(null, kept))
         os.dup2(null, 0)
         os.dup2(2, 1)  # what is printed by mistake must not look like the agent's own words
         os.close(null)
@@ -283,7 +286,8 @@ def _become_worker(
 
 
 def _run_worker(order: WorkerOrder, fds: list[int], agent_fd: int) -> int:
-    memory_fd, control_fd, lease_fd, command_fd, reply_fd, *marks_fd = fds
+    memory_fd, control_fd, lease_fd, command_fd, reply_fd, *others = fds
+    disk_fds = [others.pop() for _ in range(2)] if order.disk_bytes else []
     shared = Shared(
         memory=VmMemory(memory_fd, order.spec.memory_bytes),
         control=ControlBlock(control_fd),
@@ -291,15 +295,26 @@ def _run_worker(order: WorkerOrder, fds: list[int], agent_fd: int) -> int:
         command_fd=command_fd,
         reply_fd=reply_fd,
         agent_fd=agent_fd,
-        marks=MarkMap(marks_fd[0], order.spec.pages) if marks_fd else None,
+        marks=MarkMap(others[0], order.spec.pages) if others else None,
+        ring=Ring(disk_fds[1]) if disk_fds else None,
+        asked_fd=disk_fds[0] if disk_fds else -1,
     )
-    return Worker(order, shared).run()
+    try:
+        worker = Worker(order, shared)
+    except ClusterError as error:
+        shared.control.set_reason(str(error))
+        return EXIT_FAILED
+    return worker.run()
 
 
 def _order_of(order: dict[str, Any]) -> WorkerOrder:
     spec = order["spec"]
-    fields = spec | {"workload": Workload(**spec["workload"]), "fill": Fill(spec["fill"])}
-    return WorkerOrder(VmSpec(**fields), order["boot"], order["tracker"])
+    fields = spec | {
+        "workload": Workload(**spec["workload"]),
+        "fill": Fill(spec["fill"]),
+        "disks": tuple(VmDisk(**disk) for disk in spec["disks"]),
+    }
+    return WorkerOrder(VmSpec(**fields), order["boot"], order["tracker"], order["disk_bytes"])
 
 
 def _die_with(parent_pid: int) -> None:
@@ -320,6 +335,22 @@ def _default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
     # Ctrl-C reaches a terminal's whole group: it is the agent that ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _plugged(null: int, kept: set[int]) -> set[int]:
+    """The pipes that the agent has open, each closed, but its number still taken.
+
+    libuv, if a loop of it was ever made before, closes two pipes by their numbers after each fork:
+    those must never come to be the numbers of what a worker is given.
+    """
+    pipes = set()
+    for path in list(Path("/proc/self/fd").iterdir()):
+        fd = int(path.name)
+        with contextlib.suppress(OSError):
+            if fd not in kept and stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.dup2(null, fd, inheritable=False)
+                pipes.add(fd)
+    return pipes
 
 
 def _close_all_but(kept: set[int]) -> None:

@@ -10,15 +10,18 @@ import select
 import time
 from dataclasses import dataclass
 
-from agent.guests import Guest, guest_of, rate_bytes_per_s
+from agent.guests import Guest, guest_of, rate_bytes_per_s, unit_bytes
+from agent.guests.disk_queue import DiskQueue
 from agent.holds import may_run
 from agent.io.control import Command, ControlBlock, LeasePage, WorkerState
+from agent.io.disk_device import DiskDevice
 from agent.io.fill import filled
 from agent.io.memory import VmMemory
+from agent.io.ring import Ring
 from agent.io.tracker import KERNEL, MarkMap
 from agent.io.userfault import track_writes
 from protocol.errors import ClusterError
-from protocol.names import PAGE_BYTES, VmSpec
+from protocol.names import VmSpec
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -37,17 +40,21 @@ class WorkerOrder:
     """What a worker is to run, and how.
 
     `boot` fills the memory and starts the guest anew; without it the guest goes on from its
-    registers, once they have come. `tracker` is `kernel` or `map`.
+    registers, once they have come. `tracker` is `kernel` or `map`. `disk_bytes`: of the disk that
+    its guest uses, 0 for none.
     """
 
     spec: VmSpec
     boot: bool
     tracker: str
+    disk_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What a worker shares with its agent. `marks` only where guests mark the pages they write."""
+    """What a worker shares with its agent. `marks` only where guests mark the pages they write,
+    `ring` only with a disk.
+    """
 
     memory: VmMemory
     control: ControlBlock
@@ -56,6 +63,8 @@ class Shared:
     reply_fd: int
     agent_fd: int
     marks: MarkMap | None
+    ring: Ring | None = None
+    asked_fd: int = -1
 
 
 class AgentGone(Exception):
@@ -73,8 +82,13 @@ class Worker:
         self._uffd = -1
         workload = order.spec.workload
         marks = shared.marks.marks if shared.marks else None
-        self._guest: Guest = guest_of(workload, shared.memory.array, marks)
-        self._pages_per_s = rate_bytes_per_s(workload) / PAGE_BYTES
+        self._guest: Guest = guest_of(workload, shared.memory.array, marks, order.disk_bytes)
+        self._unit_bytes = unit_bytes(workload)
+        self._units_per_s = rate_bytes_per_s(workload) / self._unit_bytes
+        self._disk: DiskDevice | None = None
+        if shared.ring is not None:
+            queue = DiskQueue(shared.memory.array, marks)
+            self._disk = DiskDevice(queue, shared.ring, shared.asked_fd, order.disk_bytes)
         self._poll = select.poll()
         self._poll.register(shared.command_fd, select.POLLIN)
         self._poll.register(shared.agent_fd, select.POLLIN)
@@ -118,6 +132,7 @@ class Worker:
         """The guest stands still until it may run; the command under which it then does."""
         answered = None
         while True:
+            self._settle()
             command, now_ns = self._control.command, _boottime_ns()
             if may_run(command.holds, self._shared.lease.end_s, now_ns / 1e9):
                 return command
@@ -131,7 +146,7 @@ class Worker:
     def _go(self, command: Command) -> None:
         """The guest runs until it may not: a step, a boundary, a step."""
         control, lease, guest = self._control, self._shared.lease, self._guest
-        answered, last_ns, owed_pages = None, _boottime_ns(), 1.0
+        answered, last_ns, owed = None, _boottime_ns(), 1.0
         while True:
             now_ns = _boottime_ns()
             if not may_run(command.holds, lease.end_s, now_ns / 1e9):
@@ -139,20 +154,36 @@ class Worker:
             if command.sequence != answered:
                 self._answer(command, WorkerState.RUNNING, now_ns)
                 answered = command.sequence
-            owed_pages += (now_ns - last_ns) / 1e9 * self._pages_per_s
-            owed_pages = min(owed_pages, 1 + _DEBT_MAX_S * self._pages_per_s)
+            owed += (now_ns - last_ns) / 1e9 * self._units_per_s
+            owed = min(owed, 1 + _DEBT_MAX_S * self._units_per_s)
             last_ns = now_ns
-            pages = guest.step(int(owed_pages))
-            owed_pages -= pages
-            self._written_bytes += pages * PAGE_BYTES
+            done = self._step(int(owed))
+            owed -= done
+            self._written_bytes += done * self._unit_bytes
             control.beat(guest.steps, self._written_bytes, now_ns)
-            self._rest(self._until_owed_s(owed_pages))
+            self._rest(self._until_owed_s(owed, done))
             command = control.command
 
-    def _until_owed_s(self, owed_pages: float) -> float:
-        if owed_pages >= 1:
-            return 0.0
-        due_s = (1 - owed_pages) / self._pages_per_s
+    def _step(self, budget: int) -> int:
+        """One step; what it asks of the disk is begun under the epoch that it stamped."""
+        if self._disk is None:
+            return self._guest.step(budget)
+        self._settle()
+        epoch = self._control.epoch
+        self._guest.epoch = epoch
+        done = self._guest.step(budget)
+        self._disk.begin(epoch)
+        return done
+
+    def _settle(self) -> None:
+        """Bring the disk's answers in, and say so when there are no more to come."""
+        if self._disk is not None and self._disk.settle():
+            os.eventfd_write(self._shared.reply_fd, 1)
+
+    def _until_owed_s(self, owed: float, done: int) -> float:
+        if owed >= 1:
+            return 0.0 if done or self._disk is None else _REST_MAX_S  # its disk has to answer
+        due_s = (1 - owed) / self._units_per_s
         return min(max(due_s, _REST_MIN_S), _REST_MAX_S)
 
     def _rest(self, longest_s: float | None) -> None:

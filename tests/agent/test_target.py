@@ -18,6 +18,7 @@ from agent.config import Limits
 from agent.events import (
     GuestPaused,
     GuestResumed,
+    GuestSettled,
     MemoryDigested,
     PeerLost,
     PeerSaid,
@@ -117,6 +118,7 @@ EVENTS: list[Event] = [
     *(PeerSaid(A, message) for message in SAID),
     PeerLost(A, "reset"),
     GuestPaused(VM, 9, 0.001),
+    GuestSettled(VM),
     GuestResumed(VM, 0.001),
     VmDestroyed(VM),
     ABORTED,
@@ -210,7 +212,7 @@ def test_a_migration_that_meets_no_trouble() -> None:
     state, actions = step(state, MemoryDigested(A, b"d", 0.01), ORDER, here(), 1.0)
     assert actions == (SayToPeer(A, StateReceived(A, b"d", 0.01)),)
     state, actions = step(state, PeerSaid(A, OpenStorage(A, E)), ORDER, here(), 1.0)
-    assert actions == (deeds.OpenStorage(A, VM, E),)
+    assert actions == (deeds.OpenStorage(A, VM, Epoch(E + 1)),)
     state, actions = step(state, StorageDone(A), ORDER, here(), 1.0)
     assert actions == (SayToPeer(A, StorageOpened(A)),)
 

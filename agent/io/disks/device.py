@@ -166,6 +166,8 @@ class IscsiLun:
             path = self._choose(writes)
             if path is None:
                 path = await self._pool.path_for(lambda: self._choose(writes), self._why_not)
+                if era != self._era:
+                    continue
             task = Task(self._fields[path], cdb, target, pieces)
             try:
                 found = await self._execute(path, task)
@@ -177,6 +179,9 @@ class IscsiLun:
                 if task.got_bytes != len(target):
                     raise MediumError(f"{task.got_bytes} bytes came where {len(target)} were asked")
                 return
+            is_news = found.verdict is Verdict.PREEMPTED and found.sense is not None
+            if is_news and path not in self.registration.numbers:
+                continue  # of a former key: this path is not yet registered under the present one
             self._raise_unless_again(found)
             if found.verdict is Verdict.LATER:
                 await asyncio.sleep(min(BUSY_MAX_S, BUSY_FIRST_S * 2 ** min(repeat, 8)))

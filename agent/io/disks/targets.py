@@ -1,12 +1,11 @@
 """All disks of a node: a session to each portal of the target, kept alive, and what lies behind."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
-
-import xxhash
 
 from agent.disks import commands
 from agent.disks.errors import LoginRefused, SessionBroken
@@ -59,9 +58,11 @@ class Settings:
     """Writes go without a registration, until a key is used: for disks outside of a cluster."""
 
 
-def session_id(initiator: str, path: int) -> bytes:
-    """An ISID of the kind `random`, always the same for this path of this initiator."""
-    return b"\x80" + xxhash.xxh32_digest(initiator.encode())[:3] + path.to_bytes(2, "big")
+def session_id(life: bytes, path: int) -> bytes:
+    """An ISID of the kind `random`, the same for this path as long as the node's life lasts. The
+    next life has others: what the target still knows of the last one is not in its way.
+    """
+    return b"\x80" + life + path.to_bytes(2, "big")
 
 
 class IscsiLuns:
@@ -73,6 +74,7 @@ class IscsiLuns:
         self._settings = settings or Settings()
         self._portals = tuple(portals)
         self._account = account
+        self._life = os.urandom(3)
         self.unguarded = self._settings.unguarded
         self.paths = Paths.of(len(self._portals))
         self._luns: dict[DiskId, IscsiLun] = {}
@@ -134,8 +136,8 @@ class IscsiLuns:
         self._on_change()
 
     def conflicted(self, disk: DiskId, key: RegistrationKey, reason: str) -> None:
-        self.changed()
         self._on_conflict(disk, key, reason)
+        self.changed()
 
     def cut(self, path: int, reason: str) -> None:
         """End the path's session at once; it is rebuilt."""
@@ -209,7 +211,7 @@ class IscsiLuns:
         return Identity(
             initiator=account.initiator,
             target=account.target,
-            isid=session_id(account.initiator, path),
+            isid=session_id(self._life, path),
             credentials=account.credentials,
             wishes=self._settings.wishes,
         )

@@ -54,7 +54,13 @@ WAVE = spec_of(64 << 20, Workload("wave", 80_000_000))
 class Machine:
     """The edge of one agent. What it feeds is kept until a test asks for it."""
 
-    def __init__(self, address: str, folder: Path) -> None:
+    def __init__(
+        self,
+        address: str,
+        folder: Path,
+        storage: Storage | None = None,
+        tracker: str = TRACKER,
+    ) -> None:
         self.warm = WarmParent.fork()
         self.lease = LeasePage.create()
         self.lease.end_s = boottime() + 1000
@@ -64,8 +70,8 @@ class Machine:
         self._news = asyncio.Event()
         addresses = {LAN: address}
         self.address = address
-        self.vms = Vms(self.warm, self.lease, TRACKER, self.feed, self.spawn)
-        self.storage = Storage(folder / "vms")
+        self.storage = storage or Storage(folder / "vms")
+        self.vms = Vms(self.warm, self.lease, tracker, self.storage, self.feed, self.spawn)
         self.source = Source(self.vms, addresses, self.feed, self.spawn)
         self.target = Target(self.vms, self.storage, self.feed, self.spawn)
         self.target.listen(addresses, 0)
@@ -133,18 +139,24 @@ async def with_guest(machine: Machine, spec: VmSpec = WAVE) -> None:
     await machine.heard(VmCreated)
 
 
-def reserve_order(spec: VmSpec = WAVE, attempt: AttemptId = A) -> Reserve:
-    return Reserve(CLUSTER, attempt, VM, E, spec, HERE, THERE, TOKEN)
+def reserve_order(spec: VmSpec = WAVE, attempt: AttemptId = A, epoch: Epoch = E) -> Reserve:
+    return Reserve(CLUSTER, attempt, VM, epoch, spec, HERE, THERE, TOKEN)
 
 
-def connect_order(there: Machine, attempt: AttemptId = A) -> Connect:
-    return Connect(CLUSTER, attempt, VM, E, HERE, there.member, (LAN,), TOKEN, 2)
+def connect_order(there: Machine, attempt: AttemptId = A, epoch: Epoch = E) -> Connect:
+    return Connect(CLUSTER, attempt, VM, epoch, HERE, there.member, (LAN,), TOKEN, 2)
 
 
-async def connected(here: Machine, there: Machine, spec: VmSpec = WAVE) -> None:
+async def connected(
+    here: Machine,
+    there: Machine,
+    spec: VmSpec = WAVE,
+    attempt: AttemptId = A,
+    epoch: Epoch = E,
+) -> None:
     """S3 and S4."""
-    there.target.reserve(reserve_order(spec))
+    there.target.reserve(reserve_order(spec, attempt, epoch))
     await there.heard(ReserveDone)
-    here.source.connect(connect_order(there))
+    here.source.connect(connect_order(there, attempt, epoch))
     await there.heard(SourceConnected)
     assert (await here.heard(Connected)).network == LAN

@@ -342,7 +342,7 @@ async def test_storage_that_cannot_be_opened_is_reported_with_its_reason(tmp_pat
         there.target.open_storage(OpenStorage(A, VM, E))
         await there.heard(StorageDone)
 
-        there.storage.close(VM)
+        there.storage.unregister(VM)
         (tmp_path / "b" / "vms").rmdir()
         (tmp_path / "b" / "vms").write_text("not a folder")
         there.target.open_storage(OpenStorage(A, VM, E))

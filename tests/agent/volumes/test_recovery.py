@@ -98,6 +98,23 @@ def newest_records(image: Image) -> list[tuple[int, list[int]]]:
     return sorted(found.items())
 
 
+def test_a_record_with_one_broken_copy_has_two_again_after_the_mount() -> None:
+    image = formatted()
+    filesystem = owned(image, 3)
+    filesystem.create("/a")
+    carry_out(image, filesystem.commit())
+    expected = shown(image, filesystem)
+    first, second = newest_records(image)[-1][1]
+
+    image[first + 50] ^= 1
+    found = mounted(image, 4)
+    carry_out(image, found.transaction)
+    image[second + 50] ^= 1
+
+    assert found.repairs == ("1 records of the journal had one broken copy",)
+    assert shown(image, mounted(image, 5).filesystem) == expected
+
+
 def test_a_record_lost_in_the_middle_makes_the_volume_read_only_with_a_sentence() -> None:
     image = formatted()
     filesystem = owned(image, 3)
@@ -259,3 +276,23 @@ def test_the_ring_reaches_back_far_enough_after_every_mount(slot: int) -> None:
         assert shown(hurt, mounted(hurt, 99).filesystem) == shown(image, filesystem)
         if epoch % 12 == 0:
             image = hurt
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_the_same_checkpoint_may_break_in_every_life(slot: int) -> None:
+    """The one that is left grows no older than the ring, though the other is the newest each time
+    and breaks before it is its turn.
+    """
+    image = formatted()
+    expected = shown(image, mounted(image, 1).filesystem)
+    a_quarter = SMALL.journal_blocks // 4
+    for epoch in range(2, 14):
+        found = mounted(image, epoch)
+        assert shown(image, found.filesystem) == expected, epoch
+        carry_out(image, found.transaction)
+        filesystem = found.filesystem
+        for number in range(max(1, a_quarter - 1)):
+            filesystem.create(f"/{epoch}-{number}")
+            carry_out(image, filesystem.commit())
+        expected = shown(image, filesystem)
+        image[SMALL.slots[slot] * BLOCK_BYTES + 50] ^= 1

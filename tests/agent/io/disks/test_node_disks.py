@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from agent.io.disks.service import Service
 from agent.volumes.errors import Conflict, StaleEpoch, VolumeError
 from protocol import messages as say
-from protocol.disks import VolumeAccess, VolumeMode
+from protocol.disks import DiskRole, VolumeAccess, VolumeMode
 from protocol.names import Epoch
-from tests.agent.volume_ground import CLUSTER, DISK, TERM, VM, VOLUME, Ground, Node
+from tests.agent.memory_san import DISK
+from tests.agent.volume_ground import CLUSTER, TERM, VM, VOLUME, Ground, Node
 
 MIB = 1024 * 1024
 PATH = "/vm1/disk.vhd"
@@ -322,22 +324,155 @@ async def test_a_check_of_a_volume_finds_nothing_wrong(ground: Ground) -> None:
     assert (checked.check, checked.files, checked.findings, checked.reason) == (7, 1, (), "")
 
 
-async def test_the_files_of_a_deleted_vm_go_once_nobody_has_them_open(ground: Ground) -> None:
+async def removed(ground: Ground, node: Node, vm_epoch: int) -> str:
+    """The reason why not; empty if it was."""
+    node.said = [said for said in node.said if not isinstance(said, say.FilesRemoved)]
+    head = CLUSTER, TERM, node.me
+    node.tell(say.RemoveFiles(*head, DISK, Epoch(ground.epoch), VM, Epoch(vm_epoch)))
+    done = await node.heard(say.FilesRemoved, ground.epoch)
+    assert isinstance(done, say.FilesRemoved)
+    assert (done.vm, done.vm_epoch) == (VM, vm_epoch)
+    return done.reason
+
+
+async def test_the_files_of_a_deleted_vm_go_also_if_a_dead_life_has_them_open(
+    ground: Ground,
+) -> None:
+    """What it may still write to is given to nobody else before it was fenced."""
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await a.volumes.make_vhd(VOLUME, PATH, MIB)
+    await a.volumes.write_text(VOLUME, "/vm1/vm1.json", "{}")
+    disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    service = ground_service(a)
+    before = service.mount.filesystem.free_bytes
+
+    assert await removed(ground, a, 1) == ""
+    assert await removed(ground, a, 1) == "", "nothing to remove is as good"
+    assert await b.volumes.entries(VOLUME, "/") == ()
+    assert service.mount.filesystem.free_bytes - before < MIB
+    await disk.close()
+    await service.mount.change(lambda fs: fs.fence(b.me))
+    assert service.mount.filesystem.free_bytes - before >= MIB
+
+
+async def test_a_late_order_leaves_the_files_of_a_newer_vm_of_that_name(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, MIB)
+    disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(5))
+
+    assert await removed(ground, a, 4) == ""
+    assert [entry.name for entry in await b.volumes.entries(VOLUME, "/vm1")] == ["disk.vhd"]
+    await disk.write(0, [pattern(1)], fua=True)
+    await disk.close()
+    assert await removed(ground, a, 5) == ""
+    assert await b.volumes.entries(VOLUME, "/") == ()
+
+
+async def test_nobody_but_the_owner_removes_files(ground: Ground) -> None:
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, MIB)
+
+    assert "does not own" in await removed(ground, b, 9)
+    assert len(await a.volumes.entries(VOLUME, "/")) == 1
+
+
+async def test_what_was_written_through_the_owner_is_read_straight_afterwards(
+    ground: Ground,
+) -> None:
+    """The owner turned what was never written into what was, and nobody has told the node so."""
+    b = ground.nodes["b"]
+    await b.volumes.make_vhd(VOLUME, PATH, 4 * MIB)
+    disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    await disk.write(0, [pattern(1)], fua=True)
+    b.lun.cut()
+    await disk.write(2 * MIB, [pattern(2)], fua=True)
+
+    b.lun.heal()
+    await ground.grant(b)
+    await settled(b, VolumeAccess.DIRECT)
+
+    assert await read(disk, 2 * MIB, 4096) == pattern(2)
+    await disk.close()
+
+
+async def test_who_opens_a_disk_anew_finds_no_redirected_write_of_the_former_epoch_behind_it(
+    ground: Ground,
+) -> None:
     a, b = ground.nodes["a"], ground.nodes["b"]
     await b.volumes.make_vhd(VOLUME, PATH, MIB)
     disk = await b.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
-    order = say.RemoveFiles(CLUSTER, TERM, a.me, DISK, Epoch(ground.epoch), VM)
+    await disk.write(0, [pattern(1)], fua=True)
+    b.lun.cut()
+    await disk.write(0, [pattern(2)], fua=True)
+    slow = a.lun.stalled = asyncio.Event()
+    writing = asyncio.create_task(disk.write(0, [pattern(3)], fua=True))
+    service = ground_service(a)
+    async with asyncio.timeout(5):
+        for _ in iter(lambda: bool(service.writes), True):
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    a.lun.stalled = None
 
-    a.tell(order)
-    refused = await a.heard(say.FilesRemoved, ground.epoch)
-    assert isinstance(refused, say.FilesRemoved)
-    assert "open" in refused.reason
-    await disk.close()
-    a.said = [said for said in a.said if not isinstance(said, say.FilesRemoved)]
-    await b.volumes.entries(VOLUME, "/")
-    a.tell(order)
-    done = await a.heard(say.FilesRemoved, ground.epoch)
+    opening = asyncio.create_task(a.volumes.open_vhd(VOLUME, PATH, VM, Epoch(2)))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert not opening.done()
+    slow.set()
+    on_a = await opening
+    await on_a.write(0, [pattern(4)], fua=True)
+    await asyncio.wait({writing})
 
-    assert isinstance(done, say.FilesRemoved)
-    assert done.reason == ""
-    assert await b.volumes.entries(VOLUME, "/") == ()
+    assert await read(on_a, 0, 4096) == pattern(4)
+    with pytest.raises(StaleEpoch):
+        await disk.write(0, [pattern(5)], fua=True)
+    await on_a.close()
+
+
+def ground_service(node: Node) -> Service:
+    ownership = node.disks.owned(DISK)
+    assert ownership is not None
+    assert ownership.service is not None
+    return ownership.service
+
+
+async def test_a_mount_that_is_cut_short_leaves_nothing_that_could_write_later(
+    ground: Ground,
+) -> None:
+    """Else it would go on under its old epoch when the path is back and another node owns."""
+    a, b = ground.nodes["a"], ground.nodes["b"]
+    a.tell(say.ReleaseDisk(CLUSTER, TERM, a.me, DISK, Epoch(1)))
+    await a.heard(say.DiskReleased, 1)
+    slow = b.lun.stalled = asyncio.Event()
+    b.tell(
+        say.OwnDisk(*(CLUSTER, TERM, b.me, DISK, Epoch(2), DiskRole.CSV, VOLUME, VolumeMode.DIRECT))
+    )
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+    b.lun.cut()
+    given = await b.heard(say.DiskReleased, 2)
+    assert isinstance(given, say.DiskReleased)
+    assert not given.is_clean
+    accepted = len(ground.there.accepted)
+    b.lun.stalled = None
+    b.lun.heal()
+    slow.set()
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+    assert len(ground.there.accepted) == accepted
+
+
+async def test_an_owner_whose_key_was_taken_says_that_the_disk_is_lost(ground: Ground) -> None:
+    """Not only that it gave the volume up: its guests have to go on elsewhere."""
+    a = ground.nodes["a"]
+    await a.volumes.make_vhd(VOLUME, PATH, MIB)
+    disk = await a.volumes.open_vhd(VOLUME, PATH, VM, Epoch(1))
+    await disk.write(0, [pattern(1)], fua=True)
+    del ground.there.keys["a"]
+
+    with pytest.raises(Conflict):
+        await disk.write(0, [pattern(2)], fua=True)
+
+    await a.heard(say.DiskLost)
+    assert a.report.disks[0].is_lost

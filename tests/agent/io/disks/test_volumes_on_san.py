@@ -147,7 +147,12 @@ async def test_the_disks_of_an_agent_live_in_a_thread_of_their_own(
             seen.set()
 
     port = await door.open(0)
+    faults: asyncio.Queue[Exception] = asyncio.Queue()
+    door.watch(faults.put_nowait)
     door.begin(me, feed)
+    door.thread.soon(lambda: {}["a promise that is broken"])
+    async with asyncio.timeout(5):
+        assert isinstance(await faults.get(), KeyError)
     async with asyncio.timeout(5):
         await seen.wait()
     await door.end_life()

@@ -1,0 +1,35 @@
+"""Moves of storage among the VMs of a node: whose they are, and what follows for the VM."""
+
+from agent.actions import SwitchStorage
+from agent.events import MirrorEvent
+from agent.storage_move import Asked, MoveEvent, absent, step
+from agent.vms import Outcome, Phase, Vm, Vms
+from protocol.messages import MoveOrder, MoveStorage
+
+
+def told(vms: Vms, order: MoveOrder) -> Outcome:
+    here = vms.vms.get(order.vm)
+    if here is None or here.epoch != order.epoch or here.phase is not Phase.HERE:
+        return [*absent(order)]
+    begins = isinstance(order, MoveStorage) and here.move is None
+    if begins and set(order.spec.volumes) & set(here.spec.volumes):
+        return [*absent(order)]  # the files of a VM are never copied over themselves
+    return _fed(here, order)
+
+
+def happened(vms: Vms, event: MirrorEvent) -> Outcome:
+    here = vms.vms.get(event.vm)
+    return [] if here is None else _fed(here, event)
+
+
+def again(vms: Vms) -> Outcome:
+    """For a leader that may have missed something."""
+    return [said for _, here in sorted(vms.vms.items()) for said in _fed(here, Asked())]
+
+
+def _fed(here: Vm, event: MoveEvent) -> Outcome:
+    here.move, done = step(here.move, event)
+    for action in done:
+        if isinstance(action, SwitchStorage):
+            here.spec = action.spec
+    return [*done]
