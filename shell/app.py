@@ -4,6 +4,8 @@ import typer
 
 from shell.commands import (
     cluster,
+    csv,
+    disk,
     events,
     groups,
     migrate,
@@ -18,7 +20,7 @@ from shell.commands import (
 
 FAMILIES = (
     *(status, vm, migrate, node, nodes),
-    *(quorum, cluster, groups, resources, networks, events),
+    *(quorum, cluster, groups, resources, networks, disk, csv, events),
 )
 
 

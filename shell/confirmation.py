@@ -20,15 +20,24 @@ def confirm(desk: Desk, call: Call, yes: bool, what: str, name: str) -> None:
         raise BadWords(f"nothing was done: {answer!r} is not {name!r}")
 
 
-def swear(desk: Desk, call: Call, oath: str | None) -> None:
+HALVES = (
+    "Two halves of a cluster that both run will destroy each other's data. Look at every other "
+    "node first, then swear that they are off by typing:"
+)
+DISK_OATH = "those nodes are off"
+WRITERS = (
+    "A node that still writes to this disk will destroy data. Look at every node that is to be "
+    "fenced first, then swear that they are off by typing:"
+)
+
+
+def swear(
+    desk: Desk, call: Call, oath: str | None, words: str = OATH, warning: str = HALVES
+) -> None:
     """Go on only with the oath's very words."""
     if oath is None:
-        oath = desk.typed(
-            call,
-            "Two halves of a cluster that both run will destroy each other's data. Look at every "
-            f"other node first, then swear that they are off by typing: {OATH}\n>",
-        )
+        oath = desk.typed(call, f"{warning} {words}\n>")
         if oath is None:
-            raise BadWords(f'forcing needs an oath: say --oath "{OATH}" if it is true')
-    if " ".join(oath.lower().split()).rstrip(".") != OATH:
-        raise BadWords(f'nothing was done: the oath is "{OATH}", not {oath!r}')
+            raise BadWords(f'forcing needs an oath: say --oath "{words}" if it is true')
+    if " ".join(oath.lower().split()).rstrip(".") != words:
+        raise BadWords(f'nothing was done: the oath is "{words}", not {oath!r}')

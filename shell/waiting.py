@@ -72,6 +72,27 @@ async def until_group(
         await session.rest()
 
 
+async def until_row(
+    session: Session,
+    where: str,
+    is_so: Callable[[Data], bool],
+    what: str,
+    within_s: float = WAIT_S,
+) -> Data:
+    """What is at `where` once it is so; Inconclusive if that takes long."""
+    give_up_at = session.now() + within_s
+    while True:
+        now: Data = await session.api.get(where)
+        if is_so(now):
+            return now
+        if session.now() >= give_up_at:
+            why = f" ({now['reason'].rstrip('.')})" if now.get("reason") else ""
+            raise Inconclusive(
+                f"after {within_s:g} s it is not so that {what}{why}: look again later"
+            )
+        await session.rest()
+
+
 async def until_node(
     session: Session, node: str, states: tuple[str, ...], within_s: float = WAIT_S
 ) -> Data:

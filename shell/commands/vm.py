@@ -29,15 +29,28 @@ def wanted(
     fill: str = "random",
     seed: int | None = None,
     start: bool = True,
+    volume: str | None = None,
+    disks: list[str] | None = None,
+    local: bool = False,
+    disk_resource: str | None = None,
 ) -> Data:
     """The body that asks for a VM; BadWords where a word of it cannot be meant."""
     try:
         memory_bytes = parse_size(memory)
         parse_workload(workload)
+        sizes = [parse_size(size) for size in disks or ()]
     except ValueError as exc:
         raise BadWords(str(exc)) from exc
+    if local and (sizes or volume is not None):
+        raise BadWords("--local keeps it off shared storage: leave out --volume and --disk")
+    if disk_resource is not None and (local or volume is not None):
+        raise BadWords("--disk-resource is where its files go: leave out --volume and --local")
     body = {
         "name": name,
+        "volume": volume,
+        "disk_resource": disk_resource,
+        "disks": sizes or None,
+        "local": local or None,
         "memory": memory_bytes,
         "node": node,
         "workload": workload,
@@ -52,7 +65,8 @@ async def answer(session: Session, name: str, state: str | None, done: str) -> i
     """Wait for `state`, if any, and tell how the VM is now."""
     row = await (until_vm(session, name, state) if state else session.api.get(path("vms", name)))
     where = f" on {row['node']}" if row.get("node") else ""
-    session.show(row, lambda: [f"{name} {done}: {row['state']}{where}."])
+    files = f", its files on {row['home']}" if row.get("home") else ""
+    session.show(row, lambda: [f"{name} {done}: {row['state']}{where}{files}."])
     return DONE
 
 
@@ -61,6 +75,9 @@ async def answer(session: Session, name: str, state: str | None, done: str) -> i
         "hvlab vm create web01 --memory 512MiB",
         "hvlab vm create sql01 --memory 1GiB --node node1 --fill files "
         "--workload hotspot:rate=50MB/s,set=64MiB",
+        "hvlab vm create books --memory 64MiB --volume Volume1 --disk 256MiB",
+        "hvlab vm create sql02 --memory 64MiB --disk-resource 'Cluster Disk 2' --disk 64MiB",
+        "hvlab vm create scratch --memory 64MiB --local",
     )
 )
 def create(
@@ -75,15 +92,46 @@ def create(
     seed: Annotated[
         int | None, typer.Option(help="Determines what the memory holds and the guest writes.")
     ] = None,
+    volume: Annotated[
+        str | None,
+        typer.Option(
+            help="The shared volume for its files, such as Volume1; left out: the one with most "
+            "room, if there is any."
+        ),
+    ] = None,
+    disk: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SIZE", help="A virtual disk on that volume; may be repeated."),
+    ] = None,
+    disk_resource: Annotated[
+        str | None,
+        typer.Option(help="Instead of a volume a disk of Available Storage, which moves with it."),
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Keep it off shared storage: it stays on its node.")
+    ] = False,
     off: Annotated[bool, typer.Option("--off", help="Do not start it.")] = False,
     no_wait: NoWait = False,
     as_json: Json = False,
     lab: Lab = None,
     api: ApiUrl = None,
 ) -> None:
-    """Create a VM, start it and wait until it is Online."""
+    """Create a VM, start it and wait until it is Online.
+
+    Where there are shared volumes its files go to one of them: what is not on shared storage is not
+    highly available.
+    """
     body = wanted(
-        name, memory, node=node, workload=workload, fill=fill.value, seed=seed, start=not off
+        *(name, memory),
+        node=node,
+        workload=workload,
+        fill=fill.value,
+        seed=seed,
+        start=not off,
+        volume=volume,
+        disks=disk,
+        local=local,
+        disk_resource=disk_resource,
     )
 
     async def command(session: Session) -> int:
