@@ -7,11 +7,11 @@ PYTHON ?=
 INSTALLED := .venv/.installed
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup demo test check sim explore bench clean
+.PHONY: help setup demo test check sim chaos-storage explore bench clean
 
 help: ## show this list
 	@echo "hvlab: a failover cluster with live migration. Words to make:"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s%s\n", $$1, $$2}' Makefile
 
 setup: $(INSTALLED) ## make .venv from the lock; install what system-packages.txt lists
 	@names=$$(sed 's/#.*//' system-packages.txt | xargs); missing=; \
@@ -39,8 +39,12 @@ check: $(INSTALLED) ## lint, format, types, and the rules of the repository
 	.venv/bin/mypy
 	.venv/bin/python -m pytest -q --durations=0 --durations-min=1 tests/test_rules.py
 
-sim: $(INSTALLED) ## play broken networks, steps and 10,000 seeds of the simulated cluster
+sim: $(INSTALLED) ## play broken networks, steps, 10,000 seeds, and 5,000 of shared storage
 	@.venv/bin/hvlab sim --tables --seeds 10000
+	@.venv/bin/hvlab sim --storage --seeds 5000
+
+chaos-storage: $(INSTALLED) ## hurt a lab with a SAN 200 times, and join what disks and guests say
+	@.venv/bin/python -m lab.chaos_storage
 
 explore: $(INSTALLED) ## go through every execution of two short stories, as far as 45 minutes go
 	@.venv/bin/python -m lab.exploration --minutes 15

@@ -35,11 +35,18 @@ def sim(
     tables: Annotated[
         bool, typer.Option("--tables", help="Before them, every broken network and every step.")
     ] = False,
+    storage: Annotated[
+        bool, typer.Option("--storage", help="Seeds of a lab with shared disks instead.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Play seeds of the simulated cluster and check its promises after every event."""
-    from lab.simulation.seeds import replay, simulate
+    from lab.simulation import seeds as plain
+    from lab.simulation import storage_seeds
     from lab.simulation.tables import play_tables
+
+    replay = storage_seeds.replay if storage else plain.replay
+    simulate = storage_seeds.simulate if storage else plain.simulate
 
     well = not tables or play_tables(console=rich.console.Console(stderr=as_json))
     if seed is not None and seeds is None:
@@ -76,7 +83,11 @@ def program() -> typer.Typer:
     fault_commands.add_to(app)
     store_commands.add_to(cluster)
     app.command(epilog=examples("hvlab demo", "hvlab demo --json"))(demo)
-    app.command(epilog=examples("hvlab sim --seeds 200", "hvlab sim --seeds 1 --seed 42"))(sim)
+    app.command(
+        epilog=examples(
+            "hvlab sim --seeds 200", "hvlab sim --seeds 1 --seed 42", "hvlab sim --storage --seed 7"
+        )
+    )(sim)
     app.command(epilog=examples("hvlab bench", "hvlab bench --part migrations --rounds 20"))(bench)
     return app
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from lab.disk_forming import add_disks
 from lab.errors import LabError
 from lab.forming import form
 from lab.home import Home, LabRecord
@@ -19,7 +20,7 @@ from shell.io.client import Client
 Data = dict[str, Any]
 Found = TypeVar("Found")
 
-ANY_PORT = Loopback(Ports(heartbeat=0, control=0, migration=0, api=0))
+ANY_PORT = Loopback(Ports.any())
 LOOK_EVERY_S = 0.02
 PATIENCE_S = 30.0
 
@@ -167,6 +168,9 @@ async def running(
             cluster = Cluster(record, api)
             for node in topology.nodes:
                 await cluster.until_node(node, "Up")
+            if record.sans:
+                luns = record.san.ready["luns"]
+                await add_disks(api, topology, luns, lambda _words: None)
             yield cluster
     finally:
         await stop_lab(home.lab(topology.name))

@@ -172,7 +172,8 @@ def logs(
 ) -> None:
     """Print what the programs of a lab have logged."""
     record = home().lab(name)
-    names = [one.name for one in (*record.coordinators, *record.nodes, *record.stores)]
+    programs = (*record.coordinators, *record.nodes, *record.stores, *record.sans)
+    names = [one.name for one in programs]
     if target is not None:
         if target not in names:
             record.node(target)  # says which there are

@@ -5,19 +5,22 @@ import signal
 from collections.abc import Sequence
 
 from lab.errors import LabError
-from lab.home import CoordinatorRecord, LabRecord, NodeRecord, StoreRecord
+from lab.home import CoordinatorRecord, LabRecord, NodeRecord, SanRecord, StoreRecord
 from lab.leaders import led_by
 from lab.processes import (
     COORDINATOR,
     kill_coordinator,
     kill_node,
+    kill_san,
     kill_store,
     restart_coordinator,
     restart_node,
+    restart_san,
     restart_store,
     signal_node,
 )
 from lab.procfs import Process, send, stat
+from lab.topology_san import SAN
 from shell.errors import Inconclusive
 
 VERIFY_WITHIN_S = 2.0
@@ -31,8 +34,12 @@ async def named(record: LabRecord, target: str) -> str:
     return (await led_by(record)).name
 
 
-def program(record: LabRecord, target: str) -> NodeRecord | CoordinatorRecord | StoreRecord:
+def program(
+    record: LabRecord, target: str
+) -> NodeRecord | CoordinatorRecord | StoreRecord | SanRecord:
     """The program of that name; a word that names none says which there are."""
+    if target == SAN:
+        return record.san
     if any(target == one.name for one in record.stores):
         return record.store(target)
     if any(target == one.name for one in record.coordinators):
@@ -46,6 +53,8 @@ async def kill(record: LabRecord, target: str, agent_only: bool) -> tuple[Proces
         return await kill_coordinator(record, target)
     if isinstance(hit, StoreRecord):
         return await kill_store(record, target)
+    if isinstance(hit, SanRecord):
+        return await kill_san(record)
     if not agent_only:
         return await kill_node(record, target)
     reached = signal_node(record, target, signal.SIGKILL, whole=False)
@@ -83,6 +92,8 @@ async def restart(record: LabRecord, target: str, agent_only: bool) -> tuple[Pro
         return (now.coordinator(target).process,)
     if isinstance(hit, StoreRecord):
         return ((await restart_store(record, target)).store(target).process,)
+    if isinstance(hit, SanRecord):
+        return ((await restart_san(record)).san.process,)
     return ((await restart_node(record, target)).node(target).process,)
 
 

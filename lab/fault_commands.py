@@ -5,11 +5,19 @@ from typing import Annotated, Any
 import typer
 
 from lab.commands import LabName, home, print_data
+from lab.home import LabRecord
 from lab.procfs import Process
 from shell.io.desk import run
 from shell.session import Json, examples
 
-Target = Annotated[str, typer.Argument(metavar="NODE|coordinator", help="Whom it shall hit.")]
+Target = Annotated[str, typer.Argument(metavar="NODE|coordinator|san", help="Whom it shall hit.")]
+San = Annotated[str, typer.Argument(metavar="san", help="The san: what is cut are paths to it.")]
+OfNode = Annotated[
+    str | None, typer.Option("--node", help="Only this node's paths; left out: everybody's.")
+]
+OnNetwork = Annotated[
+    str | None, typer.Option("--network", help="Only the paths on this storage network.")
+]
 AgentOnly = Annotated[
     bool, typer.Option("--agent-only", help="The agent alone, not its warm parent and workers.")
 ]
@@ -68,6 +76,85 @@ def resume_command(target: Target, name: LabName = None, as_json: Json = False) 
 def restart_command(target: Target, name: LabName = None, as_json: Json = False) -> None:
     """Start a killed program again, with its old state."""
     do("restart", target, name, as_json)
+
+
+@fault.command("cut", epilog=examples("hvlab fault cut san --node node2"))
+def cut_command(
+    target: San,
+    node: OfNode = None,
+    network: OnNetwork = None,
+    name: LabName = None,
+    as_json: Json = False,
+) -> None:
+    """The san resets the connections of these paths and takes no new ones until `heal`."""
+    paths(target, "cut", node, network, name, as_json)
+
+
+@fault.command("heal", epilog=examples("hvlab fault heal san --node node2"))
+def heal_command(
+    target: San,
+    node: OfNode = None,
+    network: OnNetwork = None,
+    name: LabName = None,
+    as_json: Json = False,
+) -> None:
+    """Paths that were cut may be used again."""
+    paths(target, "heal", node, network, name, as_json)
+
+
+@fault.command("slow", epilog=examples("hvlab fault slow san --delay 0.05"))
+def slow_command(
+    target: San,
+    delay_s: Annotated[
+        float, typer.Option("--delay", min=0.0, help="Seconds more for each command; 0 ends it.")
+    ],
+    name: LabName = None,
+    as_json: Json = False,
+) -> None:
+    """Every command of the san's disks takes longer."""
+    from lab import san_admin  # loads asyncio, which others need not
+
+    record = _with_san(target, name)
+    run(san_admin.slow(record, delay_s))
+    data = {"fault": "slow", "target": target, "lab": record.name, "delay_s": delay_s}
+    if as_json:
+        print_data(data)
+    else:
+        typer.echo(f"Each command of the san takes {delay_s:g} s longer.")
+
+
+def paths(
+    target: str,
+    word: str,
+    node: str | None,
+    network: str | None,
+    name: str | None,
+    as_json: bool,
+) -> None:
+    from lab import san_admin
+
+    record = _with_san(target, name)
+    whose = san_admin.sources(record, node, network)
+    closed = 0
+    if word == "cut":
+        closed = run(san_admin.cut(record, node, network))
+    else:
+        run(san_admin.heal(record, node, network))
+    data = {"fault": word, "target": target, "lab": record.name, "from": whose}
+    if as_json:
+        print_data({**data, "closed": closed} if word == "cut" else data)
+    elif word == "cut":
+        typer.echo(f"{len(whose)} paths to the san are cut; {closed} connections were reset.")
+    else:
+        typer.echo(f"{len(whose)} paths to the san are whole again.")
+
+
+def _with_san(target: str, name: str | None) -> LabRecord:
+    record = home().lab(name)
+    if target != "san":
+        raise typer.BadParameter(f"only paths to the san can be cut, not to {target!r}: say san")
+    _ = record.san  # says that there is none
+    return record
 
 
 def add_to(app: typer.Typer) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.disk_forming import add_disks
 from lab.errors import LabError, UnknownFabric
 from lab.home import Home, LabRecord, witness_path
 from lab.launching import Programs
@@ -50,6 +51,8 @@ async def bring_up(
     async with ended_on_failure(record, home):
         async with Client(await leading_api(record)) as api:
             await form(api, topology, note, record.state_dir)
+            if record.sans:
+                await add_disks(api, topology, record.san.ready["luns"], note)
             await create_vms(api, topology, note)
     return record
 

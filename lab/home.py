@@ -7,6 +7,8 @@ HOME/labs/NAME/lab.json        what runs, with pid and start time of each proces
                coordinator/    (or c1/, c2/, ...) and nodes/NODE/: the state folders of the programs
                witness/NAME/   the witness of its quorum, if it has one
                etcd/NAME/      the data of its etcd, if it has one
+               san/            the LUNs and the write log of its san, if it has one
+               chap.json       what its initiators prove who they are with, if they have to
 HOME/failed/NAME/              the logs of the last start that failed
 ```
 """
@@ -69,7 +71,18 @@ class StoreRecord(ProgramRecord):
         return str(self.ready["url"])
 
 
-Program = TypeVar("Program", NodeRecord, CoordinatorRecord, StoreRecord)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SanRecord(ProgramRecord):
+    """The lab's san, which starts again on the same ports."""
+
+    portals: tuple[str, ...]
+    """ADDR:PORT of each."""
+
+    target: str
+    """The name that initiators log in to."""
+
+
+Program = TypeVar("Program", NodeRecord, CoordinatorRecord, StoreRecord, SanRecord)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +101,17 @@ class LabRecord:
     stores: tuple[StoreRecord, ...] = ()
     """The members of its etcd, where several coordinators share one."""
 
+    sans: tuple[SanRecord, ...] = ()
+    """Its san, if it has one."""
+
     @property
     def topology_path(self) -> Path:
         return self.state_dir / "topology.yaml"
 
     @property
     def processes(self) -> tuple[Process, ...]:
-        programs = (*self.nodes, *self.coordinators, *self.stores)
+        # The san goes last: who ends would wait for disks that are gone.
+        programs = (*self.nodes, *self.coordinators, *self.stores, *self.sans)
         return tuple(program.process for program in programs)
 
     def witness_path(self, name: str) -> Path:
@@ -109,6 +126,17 @@ class LabRecord:
 
     def store(self, name: str) -> StoreRecord:
         return self._named(name, "member of etcd", self.stores)
+
+    @property
+    def san(self) -> SanRecord:
+        if not self.sans:
+            raise UnknownNode(f"lab {self.name!r} has no san: its topology names none")
+        return self.sans[0]
+
+    @property
+    def san_dir(self) -> Path:
+        """The state folder of its san."""
+        return self.state_dir / "san"
 
     def _named(self, name: str, kind: str, programs: Sequence[Program]) -> Program:
         for program in programs:
@@ -143,7 +171,18 @@ class LabRecord:
                 if self.stores
                 else {}
             ),
+            **({"san": _public_san(self.san)} if self.sans else {}),
         }
+
+
+def _public_san(san: SanRecord) -> dict[str, Any]:
+    return {
+        "name": san.name,
+        "pid": san.pid,
+        "addresses": san.addresses,
+        "portals": list(san.portals),
+        "target": san.target,
+    }
 
 
 def witness_path(state_dir: Path, name: str) -> Path:
@@ -181,9 +220,15 @@ def read_record(folder: Path) -> LabRecord | None:
         nodes = tuple(NodeRecord(**_tuples(node)) for node in data.pop("nodes"))
         coordinators = tuple(CoordinatorRecord(**_tuples(c)) for c in data.pop("coordinators"))
         stores = tuple(StoreRecord(**_tuples(store)) for store in data.pop("stores", ()))
+        sans = tuple(SanRecord(**_tuples(san)) for san in data.pop("sans", ()))
         state_dir = Path(data.pop("state_dir"))
         return LabRecord(
-            state_dir=state_dir, nodes=nodes, coordinators=coordinators, stores=stores, **data
+            state_dir=state_dir,
+            nodes=nodes,
+            coordinators=coordinators,
+            stores=stores,
+            sans=sans,
+            **data,
         )
     except FileNotFoundError:
         return None

@@ -9,24 +9,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import etcd
+from lab import etcd, san_launching
 from lab.errors import StartFailed
-from lab.home import CoordinatorRecord, LabRecord, NodeRecord, StoreRecord, write_record
+from lab.home import (
+    CoordinatorRecord,
+    LabRecord,
+    NodeRecord,
+    SanRecord,
+    StoreRecord,
+    write_record,
+)
 from lab.loopback import Layout
 from lab.procfs import boot_id
 from lab.spawning import Started, kill, ready, spawn
 from lab.topology import Topology, dump_topology
 from lab.topology_checks import ETCD_MEMBERS
+from lab.topology_san import SAN
 
 ROLE_NUMBERS = {"None": 0, "Cluster": 1, "ClusterAndClient": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """How the two programs are called. Tests put small ones of their own here."""
+    """How the programs are called. Tests put small ones of their own here."""
 
     agent: tuple[str, ...] = (sys.executable, "-m", "agent")
     coordinator: tuple[str, ...] = (sys.executable, "-m", "coordinator")
+    san: tuple[str, ...] = (sys.executable, "-m", "san")
 
     def agent_argv(
         self,
@@ -35,8 +44,10 @@ class Programs:
         node: str,
         state_dir: Path,
         control: Sequence[Mapping[str, str]],
+        storage: Sequence[str] = (),
     ) -> tuple[str, ...]:
         """`control` has ADDR:PORT by network, of each coordinator; only shared networks are told.
+        `storage` are the words about the san.
 
         All coordinators on one network come before the next network: the one that leads is found
         sooner so.
@@ -50,6 +61,7 @@ class Programs:
             *("--heartbeat-port", str(layout.ports.heartbeat)),
             *("--migration-port", str(layout.ports.migration)),
             *("--memory-bytes", str(topology.nodes[node].memory)),
+            *storage,
         )
 
     def coordinator_argv(
@@ -135,9 +147,16 @@ class Launch:
         if self.topology.quorum.witness is not None:
             self.record.witness_path(self.topology.quorum.witness.name).mkdir(0o700, parents=True)
         urls = await self._etcd() if self.topology.store == "etcd" else ()
+        chap = san_launching.write_chap(self.topology, self.folder / "chap.json")
+        san = await self._san(chap) if self.topology.san is not None else None
         coordinators = await self._coordinators(urls)
         begun = [
-            self._agent(node, list(map(_control, coordinators))) for node in self.topology.nodes
+            self._agent(
+                node,
+                list(map(_control, coordinators)),
+                san_launching.agent_options(self.topology, self.layout, node, san, chap),
+            )
+            for node in self.topology.nodes
         ]
         self._write(nodes=tuple(node for node, _ in begun))
         said = await self._all_ready([started for _, started in begun])
@@ -187,6 +206,35 @@ class Launch:
             log = self.record.log_path(store.name)
             await etcd.until_healthy(store.url, self.ready_within_s, store.process, log)
         return tuple(store.url for store in stores)
+
+    async def _san(self, chap: Sequence[str]) -> SanRecord:
+        """The san, once it listens on all its portals."""
+        state_dir = self.folder / SAN
+        state_dir.mkdir(mode=0o700)
+        wanted = san_launching.portals_wanted(self.layout)
+
+        def argv(portals: Sequence[str]) -> tuple[str, ...]:
+            words = san_launching.san_options(self.topology, state_dir, portals, chap)
+            return (*self.programs.san, *words)
+
+        started = self._spawn(SAN, argv(wanted))
+        record = SanRecord(
+            name=SAN,
+            pid=started.process.pid,
+            start_time=started.process.start_time,
+            addresses=self.layout.san,
+            argv=argv(wanted),
+            ready={},
+            portals=(),
+            target=san_launching.target_name(self.topology),
+        )
+        self._write(sans=(record,))
+        said = await ready(started, self.ready_within_s)
+        portals = san_launching.check_portals(said, wanted)
+        # From now on it is where the agents know it, also after a restart.
+        known = dataclasses.replace(record, portals=portals, argv=argv(portals), ready=said)
+        self._write(sans=(known,))
+        return known
 
     async def _coordinators(self, urls: Sequence[str]) -> tuple[CoordinatorRecord, ...]:
         begun = [self._coordinator(name, urls) for name in self.layout.coordinators]
@@ -239,10 +287,14 @@ class Launch:
         )
         return dataclasses.replace(record, control=control, argv=again, ready=said)
 
-    def _agent(self, node: str, control: Sequence[Mapping[str, str]]) -> tuple[NodeRecord, Started]:
+    def _agent(
+        self, node: str, control: Sequence[Mapping[str, str]], storage: Sequence[str]
+    ) -> tuple[NodeRecord, Started]:
         state_dir = self.folder / "nodes" / node
         state_dir.mkdir(mode=0o700, parents=True)
-        argv = self.programs.agent_argv(self.topology, self.layout, node, state_dir, control)
+        argv = self.programs.agent_argv(
+            self.topology, self.layout, node, state_dir, control, storage
+        )
         started = self._spawn(node, argv)
         record = NodeRecord(
             name=node,

@@ -1,15 +1,15 @@
 """The loopback fabric: an address of 127/8 for each node and network, without any privilege.
 
 A lab takes a second octet for itself, so 127.A.NET.HOST is a NIC: network NET of the topology
-(from 1), node HOST (from 1), or the first coordinator as host 250, the next as 249. Labs run side
-by side.
+(from 1), node HOST (from 1), or the first coordinator as host 250, the next as 249, or the san as
+host 240. Labs run side by side.
 """
 
 import errno
 import socket
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from lab.errors import LabError
@@ -18,6 +18,7 @@ from lab.topology import Topology
 
 FIRST_OCTET, LAST_OCTET = 10, 250
 COORDINATOR_HOST = 250
+SAN_HOST = 240
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,17 @@ class Ports:
     api: int = 8480
     """HTTP, of the coordinator; every lab has its own address, so all may use the same."""
 
+    iscsi: int = 3260
+    """TCP, of the san."""
+
+    csv: int = 3344
+    """TCP, of the agents, where there is a san: what one does on a volume for the others."""
+
+    @classmethod
+    def any(cls) -> "Ports":
+        """Each of the kernel's choice."""
+        return cls(heartbeat=0, control=0, migration=0, api=0, iscsi=0, csv=0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -50,6 +62,9 @@ class Layout:
     """An address of the lab's own that is on none of its networks."""
 
     ports: Ports
+
+    san: dict[str, str] = field(default_factory=dict)
+    """The san's address on each of its networks."""
 
 
 class Fabric(Protocol):
@@ -85,6 +100,7 @@ def lay_out(topology: Topology, octet: int, ports: Ports) -> Layout:
         api_addresses=api_addresses,
         loop=f"127.{octet}.0.1",
         ports=ports,
+        san={name: f"{subnets[name]}.{SAN_HOST}" for name in topology.networks_of_san},
     )
 
 
@@ -152,11 +168,15 @@ def _sockets(layout: Layout) -> Iterator[tuple[str, str, int]]:
         for address in addresses.values():
             yield "UDP", address, layout.ports.heartbeat
             yield "TCP", address, layout.ports.migration
+            if layout.san:
+                yield "TCP", address, layout.ports.csv
     for addresses in layout.coordinators.values():
         for address in addresses.values():
             yield "TCP", address, layout.ports.control
     for address in layout.api_addresses.values():
         yield "TCP", address, layout.ports.api
+    for address in layout.san.values():
+        yield "TCP", address, layout.ports.iscsi
 
 
 def first_in_use(wanted: Iterable[tuple[str, str, int]]) -> str | None:

@@ -16,6 +16,7 @@ from lab.home import (
     LabRecord,
     NodeRecord,
     Program,
+    SanRecord,
     StoreRecord,
     locked,
     read_record,
@@ -113,13 +114,18 @@ async def kill_store(record: LabRecord, name: str) -> tuple[Process, ...]:
     return await _kill_program(record.store(name))
 
 
+async def kill_san(record: LabRecord) -> tuple[Process, ...]:
+    """SIGKILL the san and wait until it is gone: what was not on stable storage may be lost."""
+    return await _kill_program(record.san)
+
+
 async def kill_coordinator(record: LabRecord, name: str = COORDINATOR) -> tuple[Process, ...]:
     """SIGKILL the coordinator and wait until it is gone."""
     return await _kill_program(record.coordinator(name))
 
 
 async def _kill_program(
-    program: NodeRecord | CoordinatorRecord | StoreRecord,
+    program: NodeRecord | CoordinatorRecord | StoreRecord | SanRecord,
 ) -> tuple[Process, ...]:
     killed = await kill([program.process])
     if not killed:
@@ -173,6 +179,16 @@ async def restart_store(
 
     fresh = read_record(record.state_dir) or record
     return await _again(fresh, fresh.store(name), note, ready_within_s)
+
+
+async def restart_san(record: LabRecord, *, ready_within_s: float = READY_WITHIN_S) -> LabRecord:
+    """Start a san that has ended, on its old ports with its old LUNs; the new record."""
+
+    def note(life: SanRecord) -> LabRecord:
+        return update_record(record, lambda now: dataclasses.replace(now, sans=(life,)))
+
+    fresh = read_record(record.state_dir) or record
+    return await _again(fresh, fresh.san, note, ready_within_s)
 
 
 async def _again(

@@ -15,6 +15,7 @@ from lab.errors import TopologyError
 from lab.marked_yaml import MarkedYaml, Place, did_you_mean, dotted, read_yaml
 from lab.topology_checks import check
 from lab.topology_parts import Coordinator, Counted, Part, Quorum, WitnessPart
+from lab.topology_san import Chap, Lun, San, networks_of_san
 from protocol import names
 from protocol.workload import format_size, format_workload, parse_size, parse_workload
 
@@ -170,6 +171,7 @@ class Topology(Part):
     coordinators: Annotated[Mapping[Name, OfCoordinator], Counted] = Field(
         default_factory=dict, description="Several, of which one leads: how many, or by name."
     )
+    san: San | None = Field(default=None, description="Shared disks behind a real iSCSI target.")
     vms: Mapping[Name, Vm] = Field(default_factory=dict)
 
     @property
@@ -186,6 +188,11 @@ class Topology(Part):
 
     def networks_of_coordinator(self, name: str) -> tuple[str, ...]:
         return self._ordered(self.all_coordinators[name].networks)
+
+    @property
+    def networks_of_san(self) -> tuple[str, ...]:
+        """The networks on which the san has a portal."""
+        return networks_of_san(self)
 
     def _ordered(self, chosen: Sequence[str] | None) -> tuple[str, ...]:
         return tuple(name for name in self.networks if chosen is None or name in chosen)
@@ -272,6 +279,8 @@ def dump_topology(topology: Topology) -> str:
     for part in (*data["nodes"].values(), *data.get("vms", {}).values()):
         if "memory" in part:
             part["memory"] = format_size(part["memory"])
+    for lun in data.get("san", {}).get("luns", ()):
+        lun["size"] = format_size(lun["size"])
     return yaml.safe_dump(data, sort_keys=False)
 
 
@@ -291,11 +300,14 @@ _PARTS: dict[Place, type[Part]] = {
     ("networks", "*"): Network,
     ("nodes", "*"): Node,
     ("vms", "*"): Vm,
+    ("san",): San,
+    ("san", "chap"): Chap,
+    ("san", "luns", "*"): Lun,
 }
 
 
 def _keys_at(place: Place) -> list[str]:
-    pattern = place if len(place) < 2 else (place[0], "*")
+    pattern = place if place in _PARTS else (*place[:-1], "*")
     return list(_PARTS[pattern].model_fields)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab.marked_yaml import Place, did_you_mean
 from lab.topology_parts import COORDINATORS_MAX, WITNESS_OF, why_no_property
+from lab.topology_san import check_san
 from protocol.names import PAGE_BYTES
 from protocol.workload import format_size
 
@@ -35,6 +36,7 @@ def check(topology: "Topology") -> Iterator[Problem]:
         _store,
         _quorum,
         _properties,
+        check_san,
         _vms,
     )
     for part in checks:
@@ -140,6 +142,7 @@ def _subnets(topology: "Topology") -> Iterator[Problem]:
         members += sum(
             name in topology.networks_of_coordinator(one) for one in topology.all_coordinators
         )
+        members += name in topology.networks_of_san
         hosts = network.subnet.num_addresses - 2
         if hosts < members:
             yield (

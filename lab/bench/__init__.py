@@ -13,3 +13,6 @@ class Part(enum.Enum):
     HEARTBEATS = "heartbeats"
     FAILOVER = "failover"
     SCALE = "scale"
+    INITIATORS = "initiators"
+    TARGETS = "targets"
+    STORAGE = "storage"

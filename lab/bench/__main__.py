@@ -11,7 +11,7 @@ import rich.table
 import typer
 import uvloop
 
-from lab.bench import Part, failover, migrations, page_path, scale
+from lab.bench import Part, failover, initiators, migrations, page_path, scale, storage
 from lab.bench.failover import Failover
 from lab.bench.heartbeats import CONTROL, PRODUCT, Beats, beats_under, full_load
 from lab.bench.migrations import Move, whole_migrations
@@ -116,6 +116,11 @@ def rest_table(rest: Rest) -> rich.table.Table:
     return table
 
 
+def volumes(rounds: int, note: Callable[[str], None]) -> storage.Storage:
+    with tempfile.TemporaryDirectory(prefix="hvlab-bench-") as folder:
+        return uvloop.run(storage.storage(rounds, Path(folder), note))
+
+
 def run(
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of each way.")] = 10,
     memory: Annotated[str, typer.Option(help="Memory of the VM, like 512MiB or 1GiB.")] = "1GiB",
@@ -157,6 +162,18 @@ def run(
                 rest = at_rest(aloud.print)
                 data["scale"] = rest.as_data()
                 out.print(rest_table(rest))
+            case Part.INITIATORS:
+                duels = initiators.initiators(rounds, aloud.print)
+                data["initiators"] = {duel.name: duel.as_data() for duel in duels}
+                out.print(initiators.as_table("Our initiator beside libiscsi", duels))
+            case Part.TARGETS:
+                duels = initiators.targets(rounds, aloud.print)
+                data["targets"] = {duel.name: duel.as_data() for duel in duels}
+                out.print(initiators.as_table("Our target beside tgtd", duels))
+            case Part.STORAGE:
+                stored = volumes(rounds, aloud.print)
+                data["storage"] = stored.as_data()
+                out.print(storage.as_table(stored))
     if as_json:
         print(json.dumps(data, indent=2))
 

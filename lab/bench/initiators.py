@@ -74,10 +74,10 @@ def foreign(folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
-def own(folder: Path) -> Iterator[Place]:
+def own(folder: Path, lun_bytes: int = LUN_BYTES) -> Iterator[Place]:
     ready_fd, told_fd = os.pipe()
     words = [sys.executable, "-m", "san", "--name", "san", "--state-dir", str(folder / "san")]
-    words += ["--target", TARGET, "--lun", f"one={LUN_BYTES}", "--portal", "127.0.0.1:0"]
+    words += ["--target", TARGET, "--lun", f"one={lun_bytes}", "--portal", "127.0.0.1:0"]
     with (folder / "san.log").open("wb") as log:
         words += ["--ready-fd", str(told_fd)]
         process = subprocess.Popen(words, pass_fds=(told_fd,), stdout=log, stderr=log)

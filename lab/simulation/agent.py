@@ -8,7 +8,9 @@ from agent import actions, events
 from agent.copy_record import DatabaseCopy
 from agent.core import AgentCore
 from agent.events import Event
+from lab.simulation.disks import SimDisks
 from lab.simulation.guest import LeasePage, SimWorker
+from lab.simulation.ledger import take_over
 from lab.simulation.migration import SourceStreams, Streams, TargetStreams, digest
 from lab.simulation.net import End, Link
 from lab.simulation.vms import SimVms
@@ -78,11 +80,17 @@ class SimAgent:
             actions.Rejoin: self._rejoin,
             actions.Note: self._note,
         }
+        san = self.cluster.san
+        self.disks: SimDisks | None = None if san is None else SimDisks(self, san)
+        if self.disks is not None:
+            self._perform.update(self.disks.perform())
 
     # ---- its life
 
     def begin(self) -> None:
         self.later(0.01, self._dial)
+        if self.disks is not None:
+            self.disks.begin()
         self._schedule()
 
     def die(self) -> None:
@@ -97,6 +105,8 @@ class SimAgent:
         anything else.
         """
         self.frozen = False
+        if self.disks is not None:
+            self.disks.wake()
         calls, self._waiting = self._waiting.calls, Waiting([])
         if self.machine.random.random() < 0.5:
             self.feed(events.Tick())
@@ -362,6 +372,8 @@ class SimAgent:
             self.machine.fails_storage -= 1
             self.machine.storage_failed += 1
             self.feed(events.StorageFailed(action.attempt, "the LUN is in use"))
+        elif (ledger := self.vms.ledger(action.vm)) is not None:
+            take_over(self, ledger, action)
         elif action.attempt in self.streams:
             self.feed(events.StorageDone(action.attempt))
 

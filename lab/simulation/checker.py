@@ -45,9 +45,7 @@ class CheckedStore(MemoryStore):
 
 
 class Checker:
-    """Believes nobody: it has the store's rows, the workers and the clocks of all machines before
-    its eyes.
-    """
+    """Believes nobody: it sees the store's rows, the workers and the clocks of all machines."""
 
     def __init__(self, world: World, truth: CheckedStore) -> None:
         self.world = world
@@ -334,6 +332,9 @@ class Checker:
         self.ballots.persisted(node, old, new)
 
     # ---- looking
+
+    def source_of(self, attempt: AttemptId) -> SimWorker | None:
+        return self._sources.get(attempt)
 
     def running(self) -> dict[VmName, list[SimWorker]]:
         """The copies of every VM that make steps at this very moment."""

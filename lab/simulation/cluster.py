@@ -12,12 +12,17 @@ from lab.simulation.agent import SimAgent
 from lab.simulation.ballots import Violation
 from lab.simulation.checker import CheckedStore, Checker
 from lab.simulation.coordinator import SimCoordinator
+from lab.simulation.guest import SimWorker
+from lab.simulation.ledger import Ledger
 from lab.simulation.net import End, Link, Network, Weather
 from lab.simulation.node import SimMachine
+from lab.simulation.san import SimSan
+from lab.simulation.storage_checks import StorageChecks
 from lab.simulation.store import HONEST, SimStore, Trouble
 from lab.simulation.witness import SimWitness
 from lab.simulation.world import Clock, World
 from protocol.codec import decode, encode
+from protocol.disks import DiskId
 from protocol.messages import FromAgent, Message
 from protocol.names import (
     PAGE_BYTES,
@@ -35,6 +40,7 @@ from protocol.names import (
 
 DIAL_TIMEOUT_S = 2.0
 MEMORY_BYTES = 4096 * PAGE_BYTES
+LUN_BLOCKS = 1 << 20
 DISK = Witness("Cluster Disk 1", WitnessKind.DISK, "/disk")
 SHARE = Witness("File Share Witness", WitnessKind.SHARE, "/share")
 WITNESS_OF = {
@@ -74,6 +80,9 @@ class Setting:
     homes: tuple[str, str] = ("c1", "c2")
     """On whose NICs the two coordinators live: a node's, or those of a host of its own."""
 
+    luns: int = 0
+    """How many disks all nodes share."""
+
 
 class SimCluster:
     """Joins everything, and lets whoever hurts it or looks at it in."""
@@ -88,6 +97,12 @@ class SimCluster:
         self.checker = Checker(self.world, self.truth)
         self.checker.on_open = self._opened
         self.world.after_event = self.checker.after_event
+        self.san: SimSan | None = None
+        if self.setting.luns:
+            disks = tuple(DiskId(f"6{number:031x}") for number in range(1, self.setting.luns + 1))
+            self.san = SimSan(self.world, disks, LUN_BLOCKS)
+            self._checks = StorageChecks(self.san, self.truth, self.checker.vms)
+            self._checks.has_key = self._has_key
         self.held_up: collections.Counter[str] = collections.Counter()
         """How much has waited for a frozen process, by its place."""
 
@@ -116,6 +131,28 @@ class SimCluster:
             self.checker.ballots.watch(witness)
         for machine in self.machines.values():
             self.net.listen(machine.node, self._receiver(machine))
+
+    @property
+    def storage_checks(self) -> StorageChecks:
+        assert self.san is not None, "this lab has no shared disks"
+        return self._checks
+
+    def ledger_of(self, worker: SimWorker) -> Ledger | None:
+        """Of a copy that lives."""
+        for machine in self.machines.values():
+            if machine.agent is not None and worker in machine.workers:
+                return machine.agent.vms.ledger(worker.vm)
+        return None
+
+    def _has_key(self, disk: DiskId, life: str) -> bool:
+        """Whether that life of a node could still write to the disk."""
+        for machine in self.machines.values():
+            agent = machine.agent
+            if agent is not None and agent.incarnation == life and agent.disks is not None:
+                assert self.san is not None
+                keys = self.san.units.units[self.san.lun_of[disk]].reservations.keys
+                return agent.disks.paths[disk].nexus in keys
+        return False
 
     @property
     def hosts(self) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agent import actions, events
 from agent.events import Event
 from lab.simulation.guest import SimWorker
+from lab.simulation.ledger import Ledger
 from protocol.names import Hold, Step, VmName
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class SimVm:
     )
     """What the worker has not yet obeyed, and how long each word takes to be seen."""
 
+    ledger: Ledger | None = None
+    """Its disk, if it has one."""
+
 
 class SimVms:
     """Makes, holds and ends the workers of one agent."""
@@ -68,6 +72,10 @@ class SimVms:
         if vm is None or vm.is_ending or vm.worker is None or not vm.worker.alive:
             return None
         return vm.worker
+
+    def ledger(self, name: VmName) -> Ledger | None:
+        vm = self._vms.get(name)
+        return None if vm is None else vm.ledger
 
     # ---- making
 
@@ -103,11 +111,24 @@ class SimVms:
         if not worker.alive:
             self._end(vm, _not_made(vm.order))
             return
-        vm.is_made = True
+        if vm.order.spec.disks:
+            vm.ledger = Ledger(self._agent, worker, vm.order.spec)
         if isinstance(vm.order, actions.Reserve):
+            vm.is_made = True
             self._agent.reserved(vm.order, worker)
+        elif vm.ledger is not None:
+            vm.ledger.boot(vm.order.epoch, lambda why: self._booted(vm, why))
         else:
-            self._agent.feed(events.VmCreated(vm.order.vm))
+            self._booted(vm, "")
+
+    def _booted(self, vm: SimVm, why: str) -> None:
+        if vm.is_ending:
+            return
+        if why:
+            self._end(vm, events.VmFailed(vm.order.vm, why))
+            return
+        vm.is_made = True
+        self._agent.feed(events.VmCreated(vm.order.vm))
 
     # ---- ending
 
@@ -137,6 +158,9 @@ class SimVms:
         vm.is_ending = True
         if vm.worker is None:  # the fork is waited for: a worker that nobody knows ends by nobody
             self._agent.later(0.005, self._end, vm, word)
+            return
+        if vm.ledger is not None and not vm.ledger.stop():
+            self._agent.later(0.02, self._end, vm, word)  # its I/O may still be under way
             return
         takes_s = self._random.uniform(*self._random.choice(GIVE_BACK_S))
         self._agent.later(takes_s / 2, self._machine.end, vm.worker)
@@ -179,7 +203,8 @@ class SimVms:
         worker.obey(order.epoch, order.holds)
         if order.holds and not was:
             self._cluster.checker.guest_paused(worker)
-            self._agent.feed(events.GuestPaused(worker.vm, worker.steps, after_s))
+            unanswered = 0 if vm.ledger is None else vm.ledger.unanswered
+            self._agent.feed(events.GuestPaused(worker.vm, worker.steps, after_s, unanswered))
 
     def _resumed(self, worker: SimWorker, since: float) -> None:
         self._agent.feed(events.GuestResumed(worker.vm, self._world.now - since))

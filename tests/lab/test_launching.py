@@ -1,8 +1,14 @@
 """With which words a lab's programs are started, and what is asked when its cluster forms."""
 
+import json
 from pathlib import Path
 
+import pytest
+
+from lab import san_launching
+from lab.errors import StartFailed
 from lab.forming import wish
+from lab.home import SanRecord
 from lab.launching import Programs
 from lab.loopback import Ports, lay_out
 from lab.topology import parse_topology
@@ -63,3 +69,62 @@ def test_the_cluster_forms_with_the_witness_and_rules_of_the_file(tmp_path: Path
     }
     assert asked["personality"] == "2012r2"
     assert "mode" not in asked
+
+
+WITH_SAN = """\
+name: lab
+networks:
+  lan: {subnet: 10.0.1.0/24}
+  storage-a: {subnet: 10.0.8.0/24, role: None}
+  storage-b: {subnet: 10.0.9.0/24, role: None}
+nodes: {node1: {}, node2: {networks: [lan, storage-b]}}
+san:
+  luns: [{name: data1, size: 64MiB}, {name: data2, size: 1GiB}]
+  chap: {name: hvlab, secret: a-long-enough-secret}
+"""
+
+
+def test_the_san_has_a_portal_on_each_of_its_networks_and_agents_are_told_those_they_can_reach(
+    tmp_path: Path,
+) -> None:
+    topology = parse_topology(WITH_SAN)
+    layout = lay_out(topology, 42, Ports(iscsi=0))
+    chap = san_launching.write_chap(topology, tmp_path / "chap.json")
+    wanted = san_launching.portals_wanted(layout)
+    argv = san_launching.san_options(topology, tmp_path / "san", wanted, chap)
+
+    assert options(argv, "--portal") == ["127.42.2.240:0", "127.42.3.240:0"]
+    assert options(argv, "--lun") == ["data1=67108864", "data2=1073741824"]
+    secret = json.loads((tmp_path / "chap.json").read_text())
+    assert secret == {"name": "hvlab", "secret": "a-long-enough-secret"}
+    assert (tmp_path / "chap.json").stat().st_mode & 0o777 == 0o600
+
+    said = {"portals": ["127.42.2.240:7001", "127.42.3.240:7002"]}
+    portals = san_launching.check_portals(said, wanted)
+    target = san_launching.target_name(topology)
+    san = SanRecord(
+        name="san",
+        pid=1,
+        start_time=1,
+        addresses=layout.san,
+        argv=argv,
+        ready=said,
+        portals=portals,
+        target=target,
+    )
+    both = san_launching.agent_options(topology, layout, "node1", san, chap)
+    one = san_launching.agent_options(topology, layout, "node2", san, chap)
+    assert options(both, "--portal") == [
+        "storage-a=127.42.2.240:7001",
+        "storage-b=127.42.3.240:7002",
+    ]
+    assert options(one, "--portal") == ["storage-b=127.42.3.240:7002"]
+    assert options(one, "--target") == options(argv, "--target") == [target]
+    assert options(both, "--initiator") != options(one, "--initiator")
+
+
+def test_a_san_that_listens_elsewhere_than_it_was_told_is_no_start() -> None:
+    with pytest.raises(StartFailed, match=r"listens on .*, not on"):
+        san_launching.check_portals({"portals": ["127.0.0.1:3260"]}, ["127.42.2.240:0"])
+    with pytest.raises(StartFailed, match="lacks 'portals'"):
+        san_launching.check_portals({}, ["127.42.2.240:0"])

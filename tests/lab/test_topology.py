@@ -186,7 +186,7 @@ def test_of_several_mistakes_the_first_in_the_file_is_named() -> None:
 
 
 def test_the_builtin_topologies_are_whole() -> None:
-    assert builtins() == ("demo", "two-nodes")
+    assert builtins() == ("demo", "san-four-nodes", "san-two-nodes", "two-nodes")
     demo = builtin("demo")
     assert list(demo.nodes) == ["node1", "node2", "node3", "node4"]
     by_metric = sorted(demo.networks, key=demo.metrics().__getitem__)
@@ -208,7 +208,7 @@ def test_a_topology_is_found_by_file_or_by_builtin_name(tmp_path: Path) -> None:
     assert find_topology("demo").name == "demo"
     with pytest.raises(TopologyError, match=r"cannot read the topology .*No such file"):
         find_topology(str(tmp_path / "none.yaml"))
-    with pytest.raises(TopologyError, match="give a file, or one of demo, two-nodes"):
+    with pytest.raises(TopologyError, match="give a file, or one of demo, san-four-nodes"):
         find_topology("dmeo")
 
 
