@@ -11,6 +11,7 @@ from protocol.workload import (
     parse_rate,
     parse_size,
     parse_workload,
+    why_no_disk,
 )
 
 
@@ -96,6 +97,57 @@ def test_a_bad_workload_is_refused_with_what_would_be_right(text: str, says: str
     with pytest.raises(ValueError, match=says) as refused:
         parse_workload(text)
     assert "\n" not in str(refused.value)
+
+
+def test_a_guest_with_a_disk_has_its_rate_in_operations_and_its_block() -> None:
+    assert parse_workload("ledger:rate=200/s,entry=1KiB") == Workload("ledger", 200 * 1024, 0, 1024)
+    assert parse_workload("ledger:rate=200/s") == Workload("ledger", 200 * 512)
+    assert parse_workload("ledger:rate=1MB/s") == Workload("ledger", 10**6)
+    assert parse_workload("database:page=8KiB,rate=10,set=1MiB") == Workload(
+        "database", 81920, 2**20, 8192
+    )
+    assert (
+        format_workload(Workload("ledger", 200 * 1024, 0, 1024)) == "ledger:rate=200/s,entry=1KiB"
+    )
+    assert format_workload(Workload("ledger", 7)) == "ledger:rate=7B/s"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ledger:entry=100", "a multiple of 512 bytes is wanted"),
+        ("ledger:entry=128KiB", "up to 65536"),
+        ("ledger:page=4096", "no setting of a workload"),
+        ("database:page=512", "a multiple of 4096 bytes is wanted"),
+        ("ledger:rate=9999999999999999999/s", "choose a smaller rate"),
+    ],
+)
+def test_a_block_that_no_disk_takes_is_refused(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse_workload(text)
+
+
+def test_a_guest_that_needs_a_disk_is_told_what_is_wrong_with_the_vms() -> None:
+    ledger = Workload("ledger")
+    assert why_no_disk(Workload("wave"), ()) is None
+    assert why_no_disk(ledger, (1 << 20,)) is None
+    assert "the VM has none" in (why_no_disk(ledger, ()) or "")
+    assert "at least 33280 bytes" in (why_no_disk(ledger, (512, 1 << 20)) or "")
+    odd = Workload("ledger", block_bytes=700)
+    assert "cannot write blocks of 700 bytes" in (why_no_disk(odd, (1 << 20,)) or "")
+
+
+@given(
+    st.builds(
+        Workload,
+        st.just("ledger"),
+        st.integers(0, BYTES_MAX),
+        st.integers(0, BYTES_MAX),
+        st.integers(0, 128).map(lambda sectors: sectors * 512),
+    )
+)
+def test_every_workload_of_a_disk_survives_being_written_and_read(workload: Workload) -> None:
+    assert parse_workload(format_workload(workload)) == workload
 
 
 @given(
