@@ -169,8 +169,8 @@ class AgentCore:
                 return self.attempts.feed_vm(vm, event, now)
             case events.GuestSettled(vm):
                 return self.attempts.feed_vm(vm, event, now)
-            case events.DiskStuck() | events.DiskFlows():
-                return self.vms.disk_turned(event)
+            case events.DiskStuck() | events.DiskFlows() | events.DiskGone() | events.DiskRefused():
+                return self.vms.disk_turned(event, self.attempts.moves(event.vm))
             case events.StorageCopied() | events.StorageStands() | events.MirrorFailed():
                 return storage_moves.happened(self.vms, event)
             case events.GuestResumed(vm):

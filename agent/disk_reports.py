@@ -67,3 +67,7 @@ def checked(
 
 def files_removed(disk: DiskId, epoch: Epoch, vm: VmName, vm_epoch: Epoch, reason: str) -> Said:
     return Said(messages.FilesRemoved, (disk, epoch, vm, vm_epoch, reason))
+
+
+def request_refused(vm: VmName, epoch: Epoch, deed: str) -> Said:
+    return Said(messages.RequestRefused, (vm, epoch, deed))

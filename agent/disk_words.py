@@ -183,12 +183,16 @@ class RemoveLives:
 
 @dataclass(frozen=True, slots=True)
 class TakeDisk:
-    """Own it: the reservation, and the volume if there is one. Ends in DiskTaken."""
+    """Own it: the reservation, and the volume if there is one. Ends in DiskTaken.
+
+    `is_private`: no other node uses the volume.
+    """
 
     cluster: ClusterId
     disk: DiskId
     epoch: Epoch
     volume: VolumeName
+    is_private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from agent.copy_record import DatabaseCopy
 from agent.disk_words import DiskEvent
 from agent.witness_record import WitnessRecord
 from protocol.messages import HeartbeatMessage, MigrationMessage, RoundRecord, ToAgent
-from protocol.names import AttemptId, NetworkName, VmName
+from protocol.names import AttemptId, Epoch, NetworkName, VmName
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,25 @@ class DiskFlows:
     """The VM's disk answers again."""
 
     vm: VmName
+
+
+@dataclass(frozen=True, slots=True)
+class DiskGone:
+    """A request to the VM's disk failed, and none will ever succeed in this life of VM or node."""
+
+    vm: VmName
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiskRefused:
+    """A request came under `epoch` while the guest stands still for an attempt: it was not begun.
+    Of many in one attempt the first.
+    """
+
+    vm: VmName
+    epoch: Epoch
+    deed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +346,8 @@ VmEvent = (
     | GuestObserved
     | DiskStuck
     | DiskFlows
+    | DiskGone
+    | DiskRefused
     | MirrorEvent
 )
 SourceEvent = Connected | PagesMoved | RoundSent | LastPagesSent | PeerSaid | PeerLost

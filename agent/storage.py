@@ -158,19 +158,19 @@ class Storage:
         again = self._heard_epoch(here, epoch)
         if here.lost:
             return [reports.owned(disk, epoch, here.lost)]
-        if not here.granted or here.key == NO_KEY:
-            return [*again, reports.owned(disk, epoch, "The disk was not granted to this life.")]
         if epoch == here.epoch and here.owning is not Owning.NOT:
             return [*again, *self._own_again(here, order)]
+        if not here.granted or here.key == NO_KEY:
+            return [*again, reports.owned(disk, epoch, "The disk was not granted to this life.")]
         here.owning, here.epoch, here.volume = Owning.TAKING, epoch, order.volume
-        return [*again, TakeDisk(order.cluster, disk, epoch, order.volume)]
+        return [*again, _take(order)]
 
     def _own_again(self, here: DiskHere, order: OwnDisk) -> Outcome:
         if here.owning is Owning.GIVING:
             return []  # its end is told when it has come
         if here.volume != order.volume:
             here.owning, here.volume = Owning.TAKING, order.volume
-            return [TakeDisk(order.cluster, order.disk, order.epoch, order.volume)]
+            return [_take(order)]
         return [reports.owned(order.disk, order.epoch)] if here.owning is Owning.OWNED else []
 
     def _format(self, here: DiskHere, order: FormatDisk) -> Outcome:
@@ -343,3 +343,8 @@ class Storage:
         )
         volumes = tuple(status for _, status in sorted(self.volumes.items()))
         return reports.report(statuses, volumes, self._folder or DisksSeen(()))
+
+
+def _take(order: OwnDisk) -> TakeDisk:
+    is_private = order.role is DiskRole.VM
+    return TakeDisk(order.cluster, order.disk, order.epoch, order.volume, is_private)

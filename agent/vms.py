@@ -5,9 +5,18 @@ as stale.
 import enum
 from dataclasses import dataclass
 
+from agent import disk_reports as reports
 from agent.actions import Action, CreateVm, DestroyVm, Note, SetHolds
 from agent.disk_reports import Said
-from agent.events import DiskFlows, DiskStuck, GuestObserved, GuestPaused, GuestResumed
+from agent.events import (
+    DiskFlows,
+    DiskGone,
+    DiskRefused,
+    DiskStuck,
+    GuestObserved,
+    GuestPaused,
+    GuestResumed,
+)
 from agent.holds import held, released
 from agent.storage_move import State as MoveState
 from protocol.messages import VmReport
@@ -60,6 +69,7 @@ Word = Started | Stopped
 """What the coordinator has to hear of a VM."""
 
 Outcome = list[Action | Word | Said]
+DiskTurn = DiskStuck | DiskFlows | DiskGone | DiskRefused
 
 
 class Vms:
@@ -224,17 +234,31 @@ class Vms:
         if here := self.vms.get(event.vm):
             here.running = True
 
-    def disk_turned(self, event: DiskStuck | DiskFlows) -> Outcome:
-        """A guest stands still while its disk does not answer: it sees a delay, and no error."""
-        here, stuck = self.vms.get(event.vm), isinstance(event, DiskStuck)
+    def disk_turned(self, event: DiskTurn, moves: bool = False) -> Outcome:
+        """A guest stands still while its disk does not answer: it sees a delay, and no error. Of a
+        disk that never will again it is the end, once no attempt `moves` it any more.
+        """
+        here, stuck = self.vms.get(event.vm), not isinstance(event, DiskFlows)
+        if isinstance(event, DiskRefused):
+            text = f"A request ({event.deed}) was refused: the guest stands for an attempt."
+            told = reports.request_refused(event.vm, event.epoch, event.deed)
+            return [Note("error", text, event.vm), told]
+        if isinstance(event, DiskGone) and here and here.phase is Phase.HERE and not moves:
+            return self._disk_gone(here, event.reason)
         if here is None or here.phase is not Phase.HERE or (Hold.FAULT in here.holds) == stuck:
             return []
         here.holds = (held if stuck else released)(here.holds, Hold.FAULT)
         text = "The disk answers again: the guest goes on."
-        if isinstance(event, DiskStuck):
+        if not isinstance(event, DiskFlows):
             text = f"The disk does not answer, and the guest waits: {event.reason}"
         note = Note("warning" if stuck else "info", text, event.vm)
         return [note, SetHolds(event.vm, here.epoch, here.holds)]
+
+    def _disk_gone(self, here: Vm, reason: str) -> Outcome:
+        """It ends as a failure, so that its group starts it again or elsewhere."""
+        reason = f"its disk is lost here: {reason}"
+        self._then.setdefault(here.vm, Stopped(here.vm, here.epoch, reason))
+        return [Note("error", f"The guest is ended: {reason}", here.vm), *self._destroy(here)]
 
     def observed(self, event: GuestObserved) -> None:
         if here := self.vms.get(event.vm):

@@ -299,8 +299,23 @@ class CheckSharedVolume:
     volume: str
 
 
+@dataclass(frozen=True, slots=True)
+class MoveVmStorage:
+    """Move the files of a running VM to another volume (Move-VMStorage)."""
+
+    vm: VmName
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStorageMove:
+    vm: VmName
+
+
 StorageRequest = (
-    AddClusterDisk
+    MoveVmStorage
+    | CancelStorageMove
+    | AddClusterDisk
     | RemoveClusterDisk
     | MoveClusterDisk
     | MaintainDisk

@@ -164,7 +164,8 @@ async def running(
     record = await start_lab(topology, home, ANY_PORT, programs or Programs())
     try:
         async with Client(await leading_api(record), patience_s=10.0) as api:
-            await form(api, topology, lambda _words: None, record.state_dir)
+            named = record.san.ready["luns"] if record.sans else {}
+            await form(api, topology, lambda _words: None, record.state_dir, named)
             cluster = Cluster(record, api)
             for node in topology.nodes:
                 await cluster.until_node(node, "Up")

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lab.disk_forming import add_disks
@@ -15,6 +16,9 @@ from lab.leaders import leading_api
 from lab.loopback import FABRICS
 from lab.processes import start_lab, stop_lab
 from lab.topology import Topology
+from lab.topology_san import witness_lun
+from protocol.disks import DiskId
+from protocol.disks import witness_path as disk_path
 from protocol.workload import format_size
 from shell.errors import Declined, Inconclusive
 from shell.io.client import Client
@@ -25,6 +29,7 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HEARD_WITHIN_S = 20.0
 ONLINE_WITHIN_S = 120.0
 LOOK_EVERY_S = 0.1
+NO_LUNS: Mapping[str, str] = MappingProxyType({})
 
 
 async def bring_up(
@@ -50,9 +55,9 @@ async def bring_up(
     )
     async with ended_on_failure(record, home):
         async with Client(await leading_api(record)) as api:
-            await form(api, topology, note, record.state_dir)
-            if record.sans:
-                await add_disks(api, topology, record.san.ready["luns"], note)
+            luns = record.san.ready["luns"] if record.sans else {}
+            await form(api, topology, note, record.state_dir, luns)
+            await add_disks(api, topology, luns, note)
             await create_vms(api, topology, note)
     return record
 
@@ -97,17 +102,25 @@ def keep_logs(record: LabRecord, home: Home) -> None:
         (record.state_dir / "logs").rename(kept)
 
 
-async def form(api: Client, topology: Topology, note: Note, state_dir: Path) -> None:
-    """Make one cluster of all nodes, as soon as the coordinator hears them."""
+async def form(
+    api: Client,
+    topology: Topology,
+    note: Note,
+    state_dir: Path,
+    luns: Mapping[str, str] = NO_LUNS,
+) -> None:
+    """Make one cluster of all nodes, as soon as the coordinator hears them. `luns`: the ids of the
+    san's disks by their names.
+    """
     nodes = tuple(topology.nodes)
     await _until_heard(api, nodes)
     note(f"{topology.name}: forming the cluster of {', '.join(nodes)}")
-    await api.post("/cluster", wish(topology, state_dir))
+    await api.post("/cluster", wish(topology, state_dir, luns))
     if topology.properties:
         await api.patch("/cluster/properties", dict(topology.properties))
 
 
-def wish(topology: Topology, state_dir: Path) -> dict[str, Any]:
+def wish(topology: Topology, state_dir: Path, luns: Mapping[str, str] = NO_LUNS) -> dict[str, Any]:
     """What is asked of the API when the lab's cluster forms."""
     timing, quorum = topology.clocks, topology.quorum
     asked: dict[str, Any] = {
@@ -119,7 +132,12 @@ def wish(topology: Topology, state_dir: Path) -> dict[str, Any]:
     if quorum.mode is not None:
         asked["mode"] = quorum.mode
     if (witness := quorum.witness) is not None:
-        path = str(witness_path(state_dir, witness.name))
+        lun = witness_lun(topology)
+        path = (
+            str(witness_path(state_dir, witness.name))
+            if lun is None
+            else disk_path(DiskId(luns[lun.name]))
+        )
         asked["witness"] = {"name": witness.name, "kind": witness.kind.value, "path": path}
     if topology.personality != "2008r2":
         asked["personality"] = topology.personality

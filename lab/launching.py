@@ -24,7 +24,7 @@ from lab.procfs import boot_id
 from lab.spawning import Started, kill, ready, spawn
 from lab.topology import Topology, dump_topology
 from lab.topology_checks import ETCD_MEMBERS
-from lab.topology_san import SAN
+from lab.topology_san import SAN, witness_lun
 
 ROLE_NUMBERS = {"None": 0, "Cluster": 1, "ClusterAndClient": 3}
 
@@ -144,7 +144,7 @@ class Launch:
 
     async def run(self) -> LabRecord:
         self.record.topology_path.write_text(dump_topology(self.topology), encoding="utf-8")
-        if self.topology.quorum.witness is not None:
+        if self.topology.quorum.witness is not None and witness_lun(self.topology) is None:
             self.record.witness_path(self.topology.quorum.witness.name).mkdir(0o700, parents=True)
         urls = await self._etcd() if self.topology.store == "etcd" else ()
         chap = san_launching.write_chap(self.topology, self.folder / "chap.json")

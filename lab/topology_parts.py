@@ -46,10 +46,13 @@ WitnessName = Annotated[str, AfterValidator(_plain)]
 
 
 class WitnessPart(Part):
-    """A folder of the lab's own, outside of all nodes' folders: one of the two kinds."""
+    """A LUN of the san, or a folder of the lab's own, outside of all nodes' folders: one of the two
+    kinds.
+    """
 
     disk: WitnessName | None = Field(
-        default=None, description="Keeps a copy of the cluster database."
+        default=None,
+        description="Keeps a copy of the cluster database. The san's LUN of this name, if any.",
     )
     share: WitnessName | None = Field(default=None, description="Keeps only its index.")
 

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from lab.marked_yaml import Place, did_you_mean
 from lab.topology_parts import Part
+from protocol.disks import WITNESS_BYTES_MIN
 from protocol.workload import format_size, parse_size
 
 if TYPE_CHECKING:
@@ -82,6 +83,14 @@ def networks_of_san(topology: "Topology") -> tuple[str, ...]:
     return tuple(name for name in topology.networks if name in wanted)
 
 
+def witness_lun(topology: "Topology") -> Lun | None:
+    """The LUN that is the disk witness; None where a folder of the lab is, or there is none."""
+    witness, san = topology.quorum.witness, topology.san
+    if witness is None or witness.disk is None or san is None:
+        return None
+    return next((lun for lun in san.luns if lun.name == witness.disk), None)
+
+
 def check_san(topology: "Topology") -> Iterator[tuple[Place, str]]:
     san = topology.san
     if san is None:
@@ -95,9 +104,21 @@ def check_san(topology: "Topology") -> Iterator[tuple[Place, str]]:
             yield (*place, "name"), why
         if any(lun.name == other.name for other in san.luns[:index]):
             yield place, f"LUN {lun.name!r} stands here for the second time: choose another name"
+    yield from _check_witness(topology)
     if san.chap is not None and len(san.chap.secret.encode()) not in SECRET_CHARS:
         least, most = SECRET_CHARS[0], SECRET_CHARS[-1]
         yield ("san", "chap", "secret"), f"a secret of CHAP has {least} to {most} bytes"
+
+
+def _check_witness(topology: "Topology") -> Iterator[tuple[Place, str]]:
+    lun, place = witness_lun(topology), ("quorum", "witness", "disk")
+    if lun is None:
+        return
+    if lun.use != "available":
+        yield place, f"LUN {lun.name!r} is to be a {lun.use}: the witness has a LUN of its own"
+    elif lun.size < WITNESS_BYTES_MIN:
+        least = format_size(WITNESS_BYTES_MIN)
+        yield place, f"LUN {lun.name!r} is too small for a witness, which needs {least}"
 
 
 def _why_no_name(name: str) -> str:

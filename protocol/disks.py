@@ -49,6 +49,9 @@ def key_of_life(cluster: ClusterId, incarnation: Incarnation) -> bytes:
     return xxhash.xxh64_digest(words)[: KEY_BYTES - 1]
 
 
+WITNESS_BYTES_MIN = 9 * 1024 * 1024
+"""Of a LUN that is a witness: two records, and two copies of the database."""
+
 WITNESS_PLACE = "lun:"
 """What the path of a witness begins with that lies on a disk of the SAN; its id follows."""
 

@@ -84,6 +84,7 @@ def volume(row: Row) -> Renderables:
         ("size", mib(row["size_bytes"])),
         ("free", mib(row["free_bytes"])),
         ("VMs", text(row["vms"])),
+        ("being removed", text(row.get("being_removed"))),
         ("moving to", text(row["moving_to"])),
         ("remark", text(row["reason"])),
     ]

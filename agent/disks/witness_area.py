@@ -16,6 +16,7 @@ from struct import Struct
 
 from crc32c import crc32c
 
+from protocol.disks import WITNESS_BYTES_MIN
 from protocol.errors import NotReady, Refused
 from protocol.parts import CONTENT_BYTES_MAX
 
@@ -30,7 +31,7 @@ COPIES_AT_BYTES = 128 * 1024
 COPY_BYTES_MAX = CONTENT_BYTES_MAX + 64 * 1024
 COPY_SLOT_BYTES = PAGE_BYTES + COPY_BYTES_MAX
 WITNESS_BYTES = COPIES_AT_BYTES + 2 * COPY_SLOT_BYTES
-"""A LUN must have as many to be a witness."""
+assert WITNESS_BYTES <= WITNESS_BYTES_MIN, WITNESS_BYTES
 
 _SLOT = Struct(">8sIIQI")
 _COPY = Struct(">8sIIQQII")

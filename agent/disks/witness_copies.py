@@ -16,7 +16,7 @@ from agent.disks.witness_area import (
     is_damaged,
     read_heading,
 )
-from agent.disks.witness_register import Ask, Talk, WitnessRegister, asked
+from agent.disks.witness_register import TRIES, Ask, Outcome, Talk, WitnessRegister
 from protocol.errors import NotReady, ProtocolError, Refused
 from protocol.parts import CONTENT_BYTES_MAX
 
@@ -48,9 +48,7 @@ def keep(register: WitnessRegister, copy: DatabaseCopy) -> Talk[None]:
         pieces.append((at + PAGE_BYTES + begin, padded[begin : begin + PIECE_BYTES]))
     pieces.append((at, Heading(*name, len(body), crc32c(body)).write(block)))
     for place, piece in pieces:
-        if register.holds != holds:
-            raise NotReady(NOT_HELD)  # it was lost meanwhile, and others may have written
-        yield from _write(register, place, piece)
+        yield from _write(register, holds, place, piece)
 
 
 def newest(register: WitnessRegister) -> Talk[DatabaseCopy | None]:
@@ -91,11 +89,21 @@ def _body(register: WitnessRegister, number: int, length: int) -> Talk[bytes]:
     return bytes(body[:length])
 
 
-def _write(register: WitnessRegister, at: int, content: bytes) -> Talk[None]:
+def _write(register: WitnessRegister, holds: int, at: int, content: bytes) -> Talk[None]:
+    """Under the hold that it was begun with, and no later one: others may have written between."""
     block = register.block_bytes
     cdb = commands.write_cdb(at // block, len(content) // block, fua=True)
-    if (yield from asked(Ask(cdb, content))) is None:
-        raise NotReady(NOT_HELD)
+    for _ in range(TRIES):
+        if register.holds != holds:
+            break
+        answer = yield Ask(cdb, content)
+        if answer.outcome is Outcome.DONE:
+            return
+        if answer.outcome is Outcome.FAILED:
+            raise answer.error or NotReady("the disk witness does not take the copy")
+        if answer.outcome is Outcome.CONFLICT:
+            break
+    raise NotReady(NOT_HELD)
 
 
 def _opened(body: bytes) -> DatabaseCopy:

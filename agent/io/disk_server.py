@@ -10,14 +10,23 @@ import structlog
 from agent.guests.disk_queue import SLOTS, Deed
 from agent.io.ring import Ring, Turn, Wanted
 from agent.io.virtual_disk import VirtualDisk
+from agent.volumes.errors import Conflict, StaleEpoch
 from protocol.errors import ClusterError
 
 AGAIN_S = 0.5
 END_WITHIN_S = 5.0
 """How long the requests under way may take when a VM ends; then they are cancelled."""
 
-Trouble = Callable[[str], None]
-"""Hears why the disk does not answer, again and again; and an empty text when it does again."""
+FINAL = (Conflict, StaleEpoch)
+"""What no repetition will change: this life of the node, or of the VM, has lost the disk."""
+
+Trouble = Callable[[str, bool], None]
+"""Hears why the disk does not answer, again and again, and whether that is final; and an empty text
+when it does again.
+"""
+
+Refused = Callable[[Wanted], None]
+"""Hears of the first request that is refused while the server is shut."""
 
 
 class DiskServer:
@@ -27,13 +36,21 @@ class DiskServer:
     """
 
     def __init__(
-        self, vm: str, ring: Ring, asked_fd: int, worker_fd: int, trouble: Trouble
+        self,
+        vm: str,
+        ring: Ring,
+        asked_fd: int,
+        worker_fd: int,
+        trouble: Trouble,
+        refused: Refused,
     ) -> None:
         self._is_shut = False
+        self._has_refused = False
         self._ring = ring
         self._asked_fd = asked_fd
         self._worker_fd = worker_fd
         self._trouble = trouble
+        self._refused = refused
         self._log = structlog.get_logger(part="disk", vm=vm)
         self._disk: VirtualDisk | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -56,6 +73,7 @@ class DiskServer:
         refused and recorded. From any thread, and before the worker hears of it.
         """
         self._is_shut = is_shut
+        self._has_refused = self._has_refused and is_shut
         if not is_shut and self._loop is not None:
             self._loop.call_soon_threadsafe(self._look)
 
@@ -86,6 +104,9 @@ class DiskServer:
             wanted = self._ring.wanted(slot)
             if self._is_shut:
                 self._log.error("disk-request-refused", deed=wanted.deed.name, epoch=wanted.epoch)
+                if not self._has_refused:
+                    self._has_refused = True
+                    self._refused(wanted)
                 continue
             self._serving[slot] = asyncio.create_task(self._carry_out(wanted))
 
@@ -117,11 +138,12 @@ class DiskServer:
                     await disk.flush()
         except (ClusterError, OSError) as error:
             self._is_stuck = True
-            self._trouble(str(error))
+            # Of a disk that was opened anew meanwhile nothing is known yet.
+            self._trouble(str(error), isinstance(error, FINAL) and disk is self._disk)
             return False
         if self._is_stuck:
             self._is_stuck = False
-            self._trouble("")
+            self._trouble("", False)
         return True
 
     async def _wait(self) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from agent.actions import MirrorStorage
-from agent.events import DiskFlows, DiskStuck, Event, MirrorFailed
-from agent.io.disk_server import AGAIN_S, END_WITHIN_S, DiskServer
+from agent.events import DiskFlows, DiskGone, DiskRefused, DiskStuck, Event, MirrorFailed
+from agent.io.disk_server import AGAIN_S, END_WITHIN_S, FINAL, DiskServer
 from agent.io.mirror import MirroredDisk
 from agent.io.relocation import Relocation
+from agent.io.ring import Wanted
 from agent.io.storage import OpenDisks, Storage
 from agent.io.vm import VmWorker
 from protocol.errors import ClusterError
@@ -58,7 +59,9 @@ class DiskOfVm:
         if worker.ring is None or self._opened is None or self._is_ending:
             return
         self._server = DiskServer(
-            self._vm, worker.ring, worker.asked_fd, worker.command_fd, self._trouble
+            *(self._vm, worker.ring, worker.asked_fd, worker.command_fd),
+            trouble=self._trouble,
+            refused=self._refused,
         )
         await self._on_disks(self._server.serve(self._opened.disks[0]))
 
@@ -90,7 +93,8 @@ class DiskOfVm:
             try:
                 fresh = await asyncio.shield(self._opening)
             except (ClusterError, OSError) as error:
-                self._feed(DiskStuck(self._vm, str(error)))
+                kind = DiskGone if isinstance(error, FINAL) else DiskStuck
+                self._feed(kind(self._vm, str(error)))
                 await asyncio.sleep(AGAIN_S)
                 continue
             old, self._opened = self._opened, fresh
@@ -163,7 +167,27 @@ class DiskOfVm:
         assert self._storage.thread is not None, "a disk that is open has a loop"
         await self._storage.thread.run(work)
 
-    def _trouble(self, reason: str) -> None:
+    def _trouble(self, reason: str, is_final: bool) -> None:
         """On the loop of the disks."""
-        event = DiskStuck(self._vm, reason) if reason else DiskFlows(self._vm)
+        self._loop.call_soon_threadsafe(self._turned, reason, is_final)
+
+    def _turned(self, reason: str, is_final: bool) -> None:
+        """An older opening's refusal is not the end: it is about to be opened anew."""
+        if not reason:
+            self._feed(DiskFlows(self._vm))
+        elif is_final and self._is_newest and not self._is_ending:
+            self._feed(DiskGone(self._vm, reason))
+        else:
+            self._feed(DiskStuck(self._vm, reason))
+
+    @property
+    def _is_newest(self) -> bool:
+        """What is open was opened under the newest epoch that the VM was told to live by."""
+        reopens = self._reopening is not None and not self._reopening.done()
+        opened = None if self._opened is None else self._opened.epoch
+        return not reopens and self._epoch in (Epoch(0), opened)
+
+    def _refused(self, wanted: Wanted) -> None:
+        """On the loop of the disks."""
+        event = DiskRefused(self._vm, wanted.epoch, wanted.deed.name.lower())
         self._loop.call_soon_threadsafe(self._feed, event)

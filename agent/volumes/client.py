@@ -232,8 +232,11 @@ class VolumeClient:
             return []
         if file is None:
             return [ways.ReturnGrant(event.grant)]  # it was left while the owner opened it
+        is_same = (file.epoch, file.grant) == (event.epoch, event.grant)
         before, file.epoch, file.grant = file.grant, event.epoch, event.grant
-        file.size_bytes, file.extents = event.size_bytes, event.extents
+        if not is_same or _written_blocks(event.extents) >= _written_blocks(file.extents):
+            # What was written stays so: an answer that says less was overtaken on its way.
+            file.size_bytes, file.extents = event.size_bytes, event.extents
         file.is_current = True
         if before not in (0, event.grant):
             return [ways.ReturnGrant(before), ways.Wake()]  # of an earlier owner, in its journal
@@ -281,9 +284,12 @@ class VolumeClient:
     def _switch(self) -> list[ClientAction]:
         out: list[ClientAction] = []
         if not self._may_be_direct:
-            if self.disk.generation > self._gave_up:
-                self._gave_up = self.disk.generation
-                out.append(ways.GiveUpKey(self._gave_up))
+            # A path that is down the owner sees itself; a write of its own that got no answer it
+            # does not.
+            spent = self._doubted if self.is_owner else self.disk.generation
+            if spent > self._gave_up:
+                self._gave_up = spent
+                out.append(ways.GiveUpKey(spent))
             if self.is_owner:
                 # Nobody can serve it from here: its owner gives it up, and a higher epoch comes.
                 return [*out, *self._to(Phase.QUEUED, self.disk.reason)]
@@ -352,6 +358,10 @@ class VolumeClient:
                 return ways.ThroughOwner(self.turn, file.grant)
             case _:
                 return ways.Wait()
+
+
+def _written_blocks(extents: tuple[Extent, ...]) -> int:
+    return sum(extent.blocks for extent in extents if extent.written)
 
 
 def _asked(file: OpenFile) -> ways.AskFile:

@@ -79,6 +79,7 @@ class VolumeOwner:
         self._keys: tuple[RegistrationKey, ...] = ()
         self._waiting: dict[int, Incarnation] = {}
         self._clear = False
+        self._is_private = False
         self._stays = False
         """What is being unmounted stays this node's."""
 
@@ -88,7 +89,8 @@ class VolumeOwner:
         if self.phase is OwnerPhase.OVER:
             return self._too_late(event)
         match event:
-            case owning.OwnOrdered(volume):
+            case owning.OwnOrdered(volume, is_private):
+                self._is_private = is_private
                 return self._ordered(volume)
             case owning.ReservationSeen(holder, keys) if self.phase is OwnerPhase.RESERVING:
                 return self._reservation_seen(holder, keys)
@@ -114,8 +116,8 @@ class VolumeOwner:
             case _:
                 return self._of_clients(event)
 
-    def begin(self, volume: VolumeName) -> list[OwnerAction]:
-        self.volume = volume
+    def begin(self, volume: VolumeName, is_private: bool = False) -> list[OwnerAction]:
+        self.volume, self._is_private = volume, is_private
         return [owning.LookAtReservation()]
 
     def _too_late(self, event: OwnerEvent) -> list[OwnerAction]:
@@ -162,13 +164,15 @@ class VolumeOwner:
         return [owning.SayTaken()]
 
     def _mounted(self, holders: tuple[str, ...]) -> list[OwnerAction]:
-        """A holder without a key cannot write: its grants are worth nothing, and it opens anew."""
+        """A holder without a key cannot write: its grants are worth nothing, and it opens anew. So
+        does everybody on a disk that is one VM's own, for the VM stands still while it moves.
+        """
         self.is_mounted, self.phase = True, OwnerPhase.OWNED
         registered = {key[: KEY_BYTES - 1] for key in self._keys}
         gone = [
             holder
             for holder in holders
-            if key_of_life(self.cluster, Incarnation(holder)) not in registered
+            if self._is_private or key_of_life(self.cluster, Incarnation(holder)) not in registered
         ]
         return [*(owning.ForgetHolder(holder) for holder in gone), owning.SayTaken()]
 

@@ -10,9 +10,13 @@ from protocol.names import Incarnation, VolumeName
 
 @dataclass(frozen=True, slots=True)
 class OwnOrdered:
-    """The coordinator gave the disk to this node, or said again with what volume. Empty: none."""
+    """The coordinator gave the disk to this node, or said again with what volume. Empty: none.
+
+    `is_private`: nobody but this node uses the volume, as long as it owns the disk.
+    """
 
     volume: VolumeName
+    is_private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

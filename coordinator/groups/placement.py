@@ -85,8 +85,8 @@ def fitting(
     """In the order of the node list: possible owners that accept groups and have room.
 
     A VM with files on shared volumes fits only where they are reached, and nowhere before a fence
-    that is due; one that is not highly available fits only where it is. On `already_on` the memory is counted as taken by the VM itself, so that it fits
-    there again.
+    that is due; one that is not highly available fits only where it is. On `already_on` the memory
+    is counted as taken by the VM itself, so that it fits there again.
     AntiAffinityClassNames is a wish: it counts as long as one node is left that meets it.
     """
     reserved, tally = reserved_bytes(scene), scene.book.tally

@@ -85,9 +85,8 @@ class Create:
             notes=tuple(notes),
         )
 
-
     def _on_disk(self, scene: Scene) -> Draft | Declined:
-        """With a disk from Available Storage. The VM starts once that is online where it is to run."""
+        """With a disk from Available Storage. The VM starts once that is online on its node."""
         body = self.body
         disk = vm_disk_plans.wanted_disk(scene, body)
         if isinstance(disk, Declined):

@@ -265,6 +265,24 @@ class Status(BaseModel):
     view: dict[str, Any] | None
 
 
+class StorageMove(BaseModel):
+    move: int
+    to: str
+    state: str = Field(
+        description="Copying, Switched, Aborted, or Closed once the node lives by it"
+    )
+    outcome: Outcome | None = Field(description="completed, failed or cancelled; null: undecided")
+    reason: str
+    copied_bytes: int
+    total_bytes: int
+    seconds: float
+
+
+class StorageMoveAsked(BaseModel):
+    vm: str
+    move: int
+
+
 class Vm(BaseModel):
     name: str
     state: ResourceState
@@ -284,6 +302,7 @@ class Vm(BaseModel):
     wish: str
     attempt: int | None
     reason: str = Field(description="why it failed, or waits")
+    storage_move: StorageMove | None = Field(None, description="the newest move of its files")
 
 
 class Round(BaseModel):

@@ -113,7 +113,8 @@ class WitnessBody(Body):
     name: Name = Field("Witness", description="what to call it, 1 to 64 characters")
     kind: WitnessKind = Field(description=KINDS)
     path: Annotated[str, Field(min_length=1, max_length=PATH_CHARS_MAX)] = Field(
-        description="the folder that every node reaches by this name, such as /srv/witness"
+        description="the folder that every node reaches by this name, such as /srv/witness; or a"
+        " disk of the SAN, such as Cluster Disk 2"
     )
 
 
@@ -191,6 +192,10 @@ class MigrateBody(Body):
     )
     policy: Name = Field("2008r2", description="the name of a policy, such as 2008r2")
     verify: Verify = Field(Verify.OFF, description="off, sampled or full")
+
+
+class MoveStorageBody(Body):
+    to: Name = Field(description="the name of another shared volume, such as Volume2")
 
 
 class LogQuery(Query):

@@ -17,9 +17,11 @@ from coordinator.io.routes import Call, Reply, error
 from coordinator.io.storage_operations import StorageOperations
 from coordinator.requests import (
     CancelAttempt,
+    CancelStorageMove,
     CreateVm,
     DeleteVm,
     MigrateVm,
+    MoveVmStorage,
     StartVm,
     StopVm,
 )
@@ -95,6 +97,17 @@ class Operations:
 
     async def delete(self, call: Call) -> Reply:
         return await self._asker.ask(DeleteVm(VmName(call.names["vm"])), HTTPStatus.OK)
+
+    # ---- files of VMs
+
+    async def move_storage(self, call: Call) -> Reply:
+        vm = VmName(call.names["vm"])
+        body: models.MoveStorageBody = call.body
+        return await self._asker.ask(MoveVmStorage(vm, body.to), HTTPStatus.ACCEPTED)
+
+    async def cancel_storage_move(self, call: Call) -> Reply:
+        vm = VmName(call.names["vm"])
+        return await self._asker.ask(CancelStorageMove(vm), HTTPStatus.ACCEPTED)
 
     # ---- migrations
 

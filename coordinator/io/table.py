@@ -19,6 +19,7 @@ def routes(do: Operations) -> tuple[Route, ...]:
     return (
         *cluster_routes(do.cluster),
         *_of_vms(do),
+        *_of_files(do),
         *_of_groups(do.groups),
         *_of_migrations(do),
         *storage_routes(do.storage),
@@ -112,6 +113,22 @@ def _of_vms(do: Operations) -> tuple[Route, ...]:
         Route(
             *("POST", "/vms/{vm}/stop", "stopVm", "Stop a VM; answered when it is decided"),
             *(answers.Vm, do.stop, ACCEPTED),
+            refusals=(ABSENT, REFUSED),
+        ),
+    )
+
+
+def _of_files(do: Operations) -> tuple[Route, ...]:
+    return (
+        Route(
+            *("POST", "/vms/{vm}/move-storage", "moveStorage", "Move its files to another volume"),
+            *(answers.StorageMoveAsked, do.move_storage, ACCEPTED),
+            body=models.MoveStorageBody,
+            refusals=(ABSENT, REFUSED),
+        ),
+        Route(
+            *("POST", "/vms/{vm}/cancel-storage-move", "cancelStorageMove", "Cancel that move"),
+            *(answers.StorageMoveAsked, do.cancel_storage_move, ACCEPTED),
             refusals=(ABSENT, REFUSED),
         ),
     )

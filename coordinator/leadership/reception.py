@@ -18,6 +18,7 @@ from protocol.messages import (
     FromAgent,
     GaveUp,
     Hello,
+    MoveReport,
     Ping,
     Progress,
     Reserved,
@@ -116,3 +117,5 @@ class Reception:
                 self._conductor.said(agent, message)
             case _ if isinstance(message, StorageReport):
                 self._storage.told(agent, message)
+            case _ if isinstance(message, MoveReport):
+                self._storage.moved(agent, message)

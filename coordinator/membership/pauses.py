@@ -83,7 +83,8 @@ def next_to_move(
 ) -> VmName | EndDrain | None:
     """The next VM of a draining node that can go now; EndDrain when none ever will; None: wait.
 
-    What is not highly available stays, and is told of when the drain ends. Disks go first: a VM whose volume changes hands while it moves would wait at the worst moment.
+    What is not highly available stays, and is told of when the drain ends. Disks go first: a VM
+    whose volume changes hands while it moves would wait at the worst moment.
     """
     held = scene.held
     life = None if held is None else held.incarnation_of(row.name)

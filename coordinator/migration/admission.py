@@ -163,7 +163,7 @@ def check_source(scene: Scene, vm: VmRow) -> Declined | None:
         sentence = f"Node {vm.owner}, where VM {vm.name} runs, is not connected: wait until it is."
         return Declined(409, "source-unreachable", sentence)
     if not vm_disks.is_ready(scene, vm):
-        sentence = f"The disk of VM {vm.name} is not online on node {vm.owner} yet: wait until it is."
+        sentence = f"The disk of VM {vm.name} is not online on node {vm.owner} yet: wait for that."
         return Declined(409, "disk-pending", sentence)
     if not owner.online_at(vm.name, vm.epoch):
         sentence = f"VM {vm.name} is not online yet: wait until it is before you migrate it."

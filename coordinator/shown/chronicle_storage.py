@@ -82,16 +82,17 @@ def volume_renamed(disk: str, before: VolumeName, after: VolumeName) -> Note:
 
 
 def files_removed(vm: VmName, volume: VolumeName) -> Note:
-    return Note(9074, "info", f"The files of VM {vm}, which was deleted, are gone from {volume}.")
+    text = f"The files of VM {vm}, which was deleted, are gone from {volume}."
+    return Note(9074, "info", text, vm=vm)
 
 
 def disk_joined_group(disk: str, vm: VmName) -> Note:
-    return Note(9075, "info", f"{disk} belongs to group {vm} now, and is where its VM is.")
+    return Note(9077, "info", f"{disk} belongs to group {vm} now, and is where its VM is.")
 
 
 def disk_left_group(disk: str) -> Note:
     text = f"{disk}, whose VM was deleted, is in Available Storage again."
-    return Note(9076, "info", text)
+    return Note(9078, "info", text)
 
 
 def redirection_set(disk: str, volume: VolumeName, on: bool) -> Note:
@@ -124,6 +125,14 @@ def reservation_lost(disk: str, node: NodeName, reason: str) -> Note:
     return Note(1038, "critical", text, node)
 
 
+def request_refused(vm: VmName, node: NodeName, epoch: Epoch, deed: str) -> Note:
+    text = (
+        f"Node {node} refused a request ({deed}) of VM {vm} to its disk under epoch {epoch}: the"
+        " guest stands still there for a migration."
+    )
+    return Note(9076, "error", text, node, vm, epoch)
+
+
 def volume_paused(volume: VolumeName, node: NodeName, reason: str) -> Note:
     text = f"I/O of node {node} to {volume} waits: {_reason(reason, 'its owner is not reached')}."
     return Note(5120, "warning", text, node)
@@ -145,9 +154,7 @@ def volume_unreached(volume: VolumeName, node: NodeName, reason: str) -> Note:
 
 
 def root_failed(root: str, node: NodeName, reason: str) -> Note:
-    text = (
-        f"Node {node} could not make the folder {root}: {_reason(reason, 'nobody knows why')}."
-    )
+    text = f"Node {node} could not make the folder {root}: {_reason(reason, 'nobody knows why')}."
     return Note(5122, "error", text, node)
 
 
@@ -159,3 +166,40 @@ def root_renamed(root: str, node: NodeName, reason: str) -> Note:
 
 def _reason(given: str, otherwise: str) -> str:
     return given.rstrip(".") or otherwise
+
+
+def storage_moving(
+    vm: VmName, node: NodeName, before: tuple[VolumeName, ...], volume: VolumeName
+) -> Note:
+    text = f"The files of VM {vm} are being moved from {', '.join(before)} to {volume}."
+    return Note(9080, "info", text, node, vm)
+
+
+def storage_moved(
+    vm: VmName, node: NodeName, before: tuple[VolumeName, ...], volume: VolumeName
+) -> Note:
+    text = f"VM {vm} has its files on {volume} now, and not on {', '.join(before)} any more."
+    return Note(9081, "info", text, node, vm)
+
+
+def storage_move_failed(vm: VmName, node: NodeName, volume: VolumeName, reason: str) -> Note:
+    text = f"The files of VM {vm} could not be moved to {volume}: {reason.rstrip('.')}."
+    return Note(9082, "warning", text, node, vm)
+
+
+def storage_move_cancelled(vm: VmName, node: NodeName, volume: VolumeName, reason: str) -> Note:
+    text = f"The files of VM {vm} are not moved to {volume}: {reason.rstrip('.')}."
+    return Note(9083, "info", text, node, vm)
+
+
+def moved_files_removed(vm: VmName, volume: VolumeName) -> Note:
+    text = f"What a move of its storage had left of VM {vm} on {volume} is gone."
+    return Note(9084, "info", text, vm=vm)
+
+
+def disk_is_witness(disk: str) -> Note:
+    return Note(9090, "info", f"{disk} is the disk witness of the quorum, and nothing else.")
+
+
+def disk_was_witness(disk: str) -> Note:
+    return Note(9091, "info", f"{disk} is the disk witness no more: it is in Available Storage.")

@@ -22,7 +22,7 @@ from coordinator.networks.networks import migration_networks_data, networks_data
 from coordinator.scene import Scene
 from coordinator.shown.picture_nodes import available_data, nodes_data
 from coordinator.shown.picture_quorum import glance, quorum_data
-from coordinator.shown.picture_storage import disks_data, volumes_data
+from coordinator.shown.picture_storage import disks_data, storage_move, volumes_data
 from coordinator.store.rows import AttemptRow, VmRow
 from protocol.names import AttemptId, GroupState, ResourceState, VmName
 
@@ -184,6 +184,7 @@ def _vm(scene: Scene, row: VmRow) -> Data:
         "wish": "on" if row.on else "off",
         "attempt": row.attempt,
         "reason": row.failed or row.waiting,
+        "storage_move": storage_move(scene, row),
     }
 
 

@@ -6,7 +6,10 @@ from coordinator.scene import Scene
 from coordinator.storage import disks, fences, removals
 from coordinator.storage.csv_settings import volumes_root
 from coordinator.store.disk_rows import DiskRow, DiskState
-from protocol.disks import DiskStatus, VolumeAccess, VolumeMode
+from coordinator.store.rows import VmRow
+from coordinator.votes.arbitration import holders
+from protocol.disks import DiskRole, DiskStatus, VolumeAccess, VolumeMode
+from protocol.names import Decision, NodeName
 
 Data = dict[str, Any]
 
@@ -19,13 +22,14 @@ def disks_data(scene: Scene) -> tuple[Data, ...]:
 
 
 def _disk(scene: Scene, row: DiskRow) -> Data:
+    holder = _holder(scene, row)
     return {
         "name": row.name,
         "id": row.id,
         "clustered": True,
-        "state": row.state.value,
+        "state": row.state.value if holder is None else DiskState.ONLINE.value,
         "role": row.role.value,
-        "owner": row.owner if row.is_served else None,
+        "owner": row.owner if row.is_served else holder,
         "epoch": row.epoch,
         "size_bytes": row.size_bytes,
         "volume": row.volume,
@@ -37,6 +41,13 @@ def _disk(scene: Scene, row: DiskRow) -> Data:
         "moving_to": row.move_to,
         "reason": row.reason,
     }
+
+
+def _holder(scene: Scene, row: DiskRow) -> NodeName | None:
+    """Who holds the disk as the witness: nobody owns it otherwise."""
+    if row.role is not DiskRole.WITNESS or scene.held is None:
+        return None
+    return min(holders(scene, scene.held.votes), default=None)
 
 
 def _available(scene: Scene, status: DiskStatus) -> Data:
@@ -120,3 +131,25 @@ def _volume(scene: Scene, row: DiskRow) -> Data:
 def _not_yet(row: DiskRow) -> str:
     access = VolumeAccess.QUEUED if row.is_served else VolumeAccess.OFFLINE
     return str(access.value)
+
+
+def storage_move(scene: Scene, vm: VmRow) -> Data | None:
+    """The newest move of a VM's files, under way or over."""
+    move = vm.move
+    if move is None:
+        return None
+    number, copied, total = scene.copied.get(vm.name, (0, 0, 0))
+    if number != move.number:
+        copied, total = 0, sum(disk.size_bytes for disk in move.spec.disks)
+    words = {Decision.OPEN: "Copying", Decision.COMMITTED: "Switched", Decision.ABORTED: "Aborted"}
+    until = scene.wall if move.decided_at is None else move.decided_at
+    return {
+        "move": move.number,
+        "to": move.volume,
+        "state": "Closed" if move.is_closed else words[move.decision],
+        "outcome": None if move.outcome is None else move.outcome.value,
+        "reason": move.reason,
+        "copied_bytes": copied,
+        "total_bytes": total,
+        "seconds": max(0.0, until - move.asked_at),
+    }

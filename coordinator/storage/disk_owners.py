@@ -124,7 +124,7 @@ class TakeOwned:
         then = moved(row, "not-owned" if self.reason else "owned")
         if then is None or row.owner is None:
             return None
-        # Whoever is given a disk gets it without a reason: what stands there is why it is no volume.
+        # A disk is given away without a reason: one that stands here is why it is no volume.
         then = replace(then, reason=self.reason or row.reason)
         if self.reason:
             note = chronicle.disk_failed(row.name, row.volume, row.owner, self.reason)

@@ -9,7 +9,7 @@ from coordinator.pen import Draft
 from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.shown import chronicle_storage as chronicle
-from coordinator.storage import disks, vm_disks
+from coordinator.storage import disks, quorum_disk, vm_disks
 from coordinator.storage.disk_owners import moved, removed
 from coordinator.store.disk_rows import (
     DiskRow,
@@ -40,6 +40,9 @@ class AddDisk:
         if self.disk in book.disks:
             sentence = f"{book.disks[self.disk].name} is that disk: it is in the cluster already."
             return Declined(409, "disk-exists", sentence)
+        if quorum_disk.is_witness(scene, self.disk):
+            sentence = f"Disk {self.disk} is the witness of the quorum: it is nothing else."
+            return Declined(409, "disk-is-witness", sentence)
         found = disks.available(scene).get(self.disk)
         if found is None:
             return _not_available(scene, self.disk)
@@ -194,6 +197,8 @@ class SetMaintenance:
         row = disks.by_name(scene, self.disk)
         if row is None:
             return disks.unknown_disk(self.disk)
+        if row.role is DiskRole.WITNESS:
+            return not_available_storage(row)
         if row.maintenance == self.on:
             sentence = f"Maintenance mode of {row.name} is {'on' if self.on else 'off'} already."
             return Declined(409, "as-it-was", sentence)
@@ -228,6 +233,8 @@ def not_available_storage(row: DiskRow) -> Declined:
         if row.role is DiskRole.CSV
         else "first delete the VM that it belongs to"
         if row.role is DiskRole.VM
+        else "first choose another witness, or a mode without one (`quorum set`)"
+        if row.role is DiskRole.WITNESS
         else "first take away what uses it"
     )
     sentence = f"{row.name} is not in Available Storage (5965), it is {row.role.value}: {back}."

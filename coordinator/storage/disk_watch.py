@@ -8,17 +8,18 @@ from coordinator.groups.tending import Tending
 from coordinator.membership.agents import Agent
 from coordinator.pen import Draft, Plan
 from coordinator.scene import Scene
-from coordinator.storage import balance, disks, fences, vm_disks
+from coordinator.storage import balance, disks, fences, quorum_disk, vm_disks
 from coordinator.storage.checks import AskCheck, Checks
 from coordinator.storage.disk_owners import LoseOwner, Own, TakeFormatted, TakeOwned, TakeReleased
 from coordinator.storage.disk_plans import MoveDisk, Release
 from coordinator.storage.exemption import Exempt
+from coordinator.storage.move_watch import MoveWatch
 from coordinator.storage.removals import Removals
 from coordinator.storage.telling import Pace, Telling, networks_for_csv, without_key
 from coordinator.storage.volume_events import VolumeEvents
 from coordinator.store.disk_rows import DiskRow, DiskState
 from coordinator.store.rows import VIEW
-from protocol.disks import GENERATION_LAST, DiskId, FencedLife
+from protocol.disks import GENERATION_LAST, DiskId, DiskRole, FencedLife
 from protocol.messages import (
     DiskFenced,
     DiskFormatted,
@@ -29,8 +30,10 @@ from protocol.messages import (
     FenceDisk,
     FilesRemoved,
     FormatDisk,
+    MoveReport,
     OwnDisk,
     ReleaseDisk,
+    RequestRefused,
     StorageReport,
     VolumeChecked,
 )
@@ -65,6 +68,7 @@ class DiskWatch:
         """It leads no more: by the time that it leads again all of this is old."""
         self._telling = Telling(self._desk)
         self._removals = Removals(self._desk)
+        self._moves = MoveWatch(self._desk)
         self._pace = Pace()
         self._shunned: dict[DiskId, dict[NodeName, float]] = {}
         self._new: dict[DiskId, float] = {}
@@ -81,6 +85,7 @@ class DiskWatch:
         links = {agent.link for agent in self._desk.scene.agents}
         self._telling.forget_links(links)
         self._removals.forget_links(links)
+        self._moves.tick(links)
         self._pace.keep(links)
         self._checks.tick()
         self.look()
@@ -97,7 +102,11 @@ class DiskWatch:
 
     def look(self) -> None:
         scene = self._desk.scene
-        if scene.held is None or not (scene.book.disks or _somebody_uses(scene)):
+        if scene.held is None:
+            return
+        for disk in quorum_disk.unsettled(scene):
+            self._desk.pen.put(quorum_disk.Settle(disk))
+        if not (scene.book.disks or _somebody_uses(scene)):
             return
         for row in disks.ordered(scene):
             self._tend(row)
@@ -115,6 +124,7 @@ class DiskWatch:
         kinds = (*ROW_PREFIXES, "vm/") if heeds_vms else ROW_PREFIXES
         if rows and any(key == VIEW or key.startswith(kinds) for key in keys):
             self.look()
+        self._moves.written(plan)
         if isinstance(plan, AskCheck):
             self._checks.begin(plan.request, plan.volume)
         if isinstance(plan, fences.TakeFenced | TakeOwned | Exempt):
@@ -132,6 +142,8 @@ class DiskWatch:
     # ---- one disk
 
     def _tend(self, row: DiskRow) -> None:
+        if row.role is DiskRole.WITNESS:
+            return  # it has no owner; who holds it is a matter of votes
         scene, pen = self._desk.scene, self._desk.pen
         if vm_disks.is_private(row):
             self._look_for_stranded(row)
@@ -242,6 +254,12 @@ class DiskWatch:
                 self._checks.checked(said)
             case FilesRemoved():
                 self._removals.told(agent, said)
+                self._moves.removed(agent, said)
+            case RequestRefused():
+                self._events.refused(agent, said)
+
+    def moved(self, agent: Agent, said: MoveReport) -> None:
+        self._moves.told(agent, said)
 
     def _reported(self, agent: Agent, said: DiskReport) -> None:
         before, agent.storage = agent.storage, said

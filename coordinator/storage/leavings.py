@@ -19,8 +19,8 @@ from protocol.messages import FilesRemoved, RemoveFiles
 from protocol.names import Epoch, Incarnation, VmName, VmSpec, VolumeName
 
 REST_S = 10.0
-"""Once they are gone: so long nothing of the VM comes to lie there, for an order to remove files may
-still be under way.
+"""Once they are gone: so long nothing of the VM comes to lie there, for an order to remove files
+may still be under way.
 """
 
 
@@ -115,5 +115,3 @@ class Leavings:
         left = self._desk.scene.book.left.get(f"{said.disk}/{said.vm}")
         if left is not None and left.epoch == said.vm_epoch and not said.reason:
             self._desk.pen.put(TakeGone(left, agent.incarnation, said.epoch))
-
-

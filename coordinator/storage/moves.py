@@ -56,8 +56,9 @@ class OpenMove:
         row = disks.by_name(scene, self.volume)
         if row is None or not disks.is_csv(row):
             return disks.unknown_volume(self.volume)
-        if not vm.spec.volumes:
-            sentence = f"VM {vm.name} has no files on shared storage that could be moved."
+        sources = needs.rows_for(scene, vm.spec)
+        if not sources or not all(source and disks.is_csv(source) for source in sources):
+            sentence = f"VM {vm.name} has no files on shared volumes that could be moved."
             return Declined(409, "no-files", sentence)
         if row.volume in vm.spec.volumes:
             sentence = f"VM {vm.name} has its files on {row.volume} already: name another volume."

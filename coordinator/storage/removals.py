@@ -1,7 +1,8 @@
 """Files of VMs that were deleted: the owner of their volume is told until it says they are gone.
 
-What has still to go is kept with the VM's name, so another leader and another owner carry on. Orders
-and answers name the VM's last epoch, so that a late one does nothing to a newer VM of that name.
+What has still to go is kept with the VM's name, so another leader and another owner carry on.
+Orders and answers name the VM's last epoch, so that a late one does nothing to a newer VM of that
+name.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ ORDERS_MAX = 32
 def disks_of(scene: Scene, spec: VmSpec) -> tuple[DiskId, ...]:
     """Where a VM has files, by disks: their volumes may be renamed meanwhile."""
     rows = [disks.volume_row(scene, volume) for volume in spec.volumes]
-    return tuple(row.id for row in rows if row is not None and disks.is_csv(row))
+    return tuple(row.id for row in rows if row is not None and disks.has_files(row))
 
 
 def left_on(scene: Scene, disk: DiskId) -> list[DeletedRow]:

@@ -5,10 +5,12 @@ from coordinator.pen import Plan
 from coordinator.requests import (
     AddClusterDisk,
     AddSharedVolume,
+    CancelStorageMove,
     CheckSharedVolume,
     ForceDisk,
     MaintainDisk,
     MoveClusterDisk,
+    MoveVmStorage,
     RedirectVolume,
     RemoveClusterDisk,
     RemoveSharedVolume,
@@ -18,6 +20,7 @@ from coordinator.requests import (
 from coordinator.storage.checks import AskCheck
 from coordinator.storage.disk_plans import AddDisk, MoveDisk, RemoveDisk, SetMaintenance
 from coordinator.storage.exemption import Exempt
+from coordinator.storage.moves import AbortMove, OpenMove
 from coordinator.storage.volume_plans import (
     AddVolume,
     RemoveVolume,
@@ -49,5 +52,9 @@ def storage_plan(request: RequestId, body: Request) -> Plan | None:
             return SetRedirected(request, volume, on)
         case CheckSharedVolume(volume):
             return AskCheck(request, volume)
+        case MoveVmStorage(vm, volume):
+            return OpenMove(request, vm, volume)
+        case CancelStorageMove(vm):
+            return AbortMove(vm, None, "an operator cancelled it", True, request)
         case _:
             return None

@@ -11,7 +11,7 @@ from coordinator.scene import Scene
 from coordinator.storage import disks, fences, vm_disks
 from coordinator.storage.csv_settings import volumes_root
 from coordinator.store.disk_rows import DiskRow
-from protocol.disks import NO_KEY, DiskId, DiskStatus, DiskUse, VolumeMode
+from protocol.disks import NO_KEY, DiskId, DiskRole, DiskStatus, DiskUse, VolumeMode
 from protocol.messages import GrantDisk, ToAgent, UseDisks, VolumeAt, VolumeGone
 from protocol.names import Member, NetworkName
 
@@ -52,7 +52,7 @@ class Telling:
         """A member whose report has come is told what it lacks."""
         if agent.storage is None:
             return
-        rows = disks.ordered(self._desk.scene)
+        rows = [r for r in disks.ordered(self._desk.scene) if r.role is not DiskRole.WITNESS]
         self._use(agent, rows)
         for row in rows:
             self._grant(agent, row)

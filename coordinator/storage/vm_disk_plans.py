@@ -8,6 +8,7 @@ from coordinator.requests import CreateVm, Declined
 from coordinator.scene import Scene
 from coordinator.storage import disks, fences
 from coordinator.storage.disk_plans import busy, not_available_storage
+from coordinator.storage.volume_checks import check_files
 from coordinator.storage.volume_plans import content_of, unfit
 from coordinator.store.disk_rows import DiskRow, DiskState
 from protocol.disks import DiskContent, DiskRole
@@ -26,7 +27,8 @@ def wanted_disk(scene: Scene, body: CreateVm) -> DiskRow | Declined:
         return not_available_storage(row)
     if row.state is not DiskState.ONLINE or row.maintenance or not fences.may_move(scene, row):
         return busy(row)
-    if refusal := unfit(scene, row, force=False):
+    spec = on_disk(body.spec, row)
+    if refusal := unfit(scene, row, force=False) or check_files(scene, body.vm, spec):
         return refusal
     needed = sum(disk.size_bytes for disk in body.spec.disks) + SPARE_BYTES
     if needed > row.size_bytes:
@@ -46,7 +48,7 @@ def on_disk(spec: VmSpec, row: DiskRow) -> VmSpec:
 
 
 def in_group(scene: Scene, row: DiskRow, node: NodeName) -> DiskRow:
-    """`row` as a resource of a VM's group, on its way to `node`, which formats it if it is blank."""
+    """`row` as a part of a VM's group, on its way to `node`, which formats it if it is blank."""
     formats = content_of(scene, row) is DiskContent.BLANK
     cluster = scene.book.cluster
     label = f"{'' if cluster is None else cluster.id}.{row.number}.{row.epoch}"

@@ -4,7 +4,7 @@ import re
 
 from coordinator.requests import Declined
 from coordinator.scene import Scene
-from coordinator.storage import disks, needs
+from coordinator.storage import disks, leavings, needs
 from protocol.names import NodeName, VmName, VmSpec
 
 SECTOR_BYTES = 512
@@ -24,6 +24,15 @@ def check_volumes(scene: Scene, vm: VmName, spec: VmSpec, start: bool) -> Declin
             there = f"name one of {', '.join(known)}" if known else "add one first (`csv add`)"
             sentence = f"There is no shared volume {volume!r} (5945): {there}."
             return Declined(404, "unknown-volume", sentence)
+    if refusal := check_files(scene, vm, spec):
+        return refusal
+    if refusal := leavings.check_none(scene, vm, spec):
+        return refusal
+    return _too_large(scene, spec) or (_check_start(scene, spec) if start else None)
+
+
+def check_files(scene: Scene, vm: VmName, spec: VmSpec) -> Declined | None:
+    """Why its virtual disks cannot have these paths and sizes, on whatever volume."""
     for disk in spec.disks:
         parts = disk.path.split("/")
         proper = PATH.fullmatch(disk.path) and len(disk.path) <= PATH_CHARS_MAX
@@ -42,7 +51,7 @@ def check_volumes(scene: Scene, vm: VmName, spec: VmSpec, start: bool) -> Declin
         if owner := _taken(scene, vm, disk.volume, disk.path):
             sentence = f"{disk.volume}/{disk.path} belongs to VM {owner}: choose another path."
             return Declined(409, "file-exists", sentence)
-    return _too_large(scene, spec) or (_check_start(scene, spec) if start else None)
+    return None
 
 
 def _too_large(scene: Scene, spec: VmSpec) -> Declined | None:

@@ -11,6 +11,7 @@ from coordinator.storage import disks
 from coordinator.storage.csv_settings import volumes_root
 from coordinator.store.disk_rows import DiskRow
 from protocol.disks import DiskContent, DiskId, FolderTrouble, VolumeAccess, VolumeMode
+from protocol.messages import RequestRefused
 from protocol.names import Incarnation, VolumeName
 
 NOTES_MAX = 50
@@ -34,6 +35,12 @@ class VolumeEvents:
         """1038, at once."""
         if self._is_new(agent.incarnation, "lost", row.id):
             note = chronicle.reservation_lost(row.name, agent.node, reason)
+            self._desk.pen.put(Tell((note,)))
+
+    def refused(self, agent: Agent, said: RequestRefused) -> None:
+        """9076, once for each stay of a VM on a node."""
+        if self._is_new(agent.incarnation, f"refused {said.epoch}", said.vm):
+            note = chronicle.request_refused(said.vm, agent.node, said.epoch, said.deed)
             self._desk.pen.put(Tell((note,)))
 
     def tick(self) -> None:

@@ -7,7 +7,7 @@ from coordinator.pen import Draft
 from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.shown import chronicle_storage as chronicle
-from coordinator.storage import disks, removals
+from coordinator.storage import disks, moves, removals
 from coordinator.storage.csv_settings import FOLDER, PROPER, csv_enabled
 from coordinator.storage.disk_owners import as_available, moved
 from coordinator.storage.disk_plans import busy, not_available_storage
@@ -49,7 +49,7 @@ class AddVolume:
         pending = moved(row, "remount")
         assert pending is not None, row.state
         content = content_of(scene, row)
-        formats = self.force or content is DiskContent.BLANK
+        formats = self.force or content in (DiskContent.BLANK, DiskContent.WITNESS)
         cluster = scene.book.cluster
         label = f"{'' if cluster is None else cluster.id}.{row.number}.{row.epoch}"
         volume = free_name(scene)
@@ -109,7 +109,7 @@ def _volume(scene: Scene, word: str) -> DiskRow | Declined:
 
 
 def _used(scene: Scene, row: DiskRow) -> Declined | None:
-    users = disks.users_of(scene, row.volume)
+    users = *disks.users_of(scene, row.volume), *moves.movers_to(scene, row.volume)
     if not users:
         return None
     sentence = (

@@ -13,6 +13,7 @@ from coordinator.pen import Draft
 from coordinator.requests import Declined, SetQuorum, SetWeight
 from coordinator.scene import Scene
 from coordinator.shown import chronicle
+from coordinator.storage import quorum_disk
 from coordinator.store.rows import CLUSTER, VIEW, ViewRow, node_key
 from coordinator.votes.dealing import is_dynamic, next_config, present, why_not
 from coordinator.votes.witnesses import why_mode_unfit, why_place_unfit
@@ -43,6 +44,11 @@ class ChangeQuorum:
             return NO_CLUSTER
         if refusal := why_mode_unfit(mode, witness):
             return refusal
+        if witness is not None:
+            named = quorum_disk.found(scene, witness)
+            if isinstance(named, Declined):
+                return named
+            witness = named
         if witness and (refusal := why_place_unfit(scene, witness, scene.book.nodes)):
             note = chronicle.witness_misplaced(witness.name, refusal.sentence)
             return Draft(notes=(note,), answer=refusal)
@@ -54,7 +60,8 @@ class ChangeQuorum:
         if refusal := why_not(scene, config, present(scene)):
             return refusal
         note = chronicle.quorum_changed(mode.value, None if witness is None else witness.name)
-        return Draft((CLUSTER,), ((VIEW, changed_view(scene, config)),), notes=(note,))
+        puts = ((VIEW, changed_view(scene, config)), *quorum_disk.puts_for(scene, witness))
+        return Draft((CLUSTER,), puts, notes=(note,))
 
     def answer(self, scene: Scene) -> dict[str, object]:
         return quorum_told(scene)

@@ -4,7 +4,9 @@ from collections.abc import Collection
 
 from coordinator.requests import Declined
 from coordinator.scene import Scene
+from coordinator.storage import quorum_disk
 from coordinator.votes.dealing import WITNESS_OF
+from protocol.disks import witness_disk
 from protocol.names import NodeName, QuorumMode, Witness, WitnessKind
 
 CSV_FOLDER = "clusterstorage"
@@ -35,11 +37,13 @@ def why_mode_unfit(mode: QuorumMode, witness: Witness | None) -> Declined | None
 
 def why_place_unfit(scene: Scene, witness: Witness, nodes: Collection[NodeName]) -> Declined | None:
     """Why the witness cannot lie where it is: on a volume of the cluster, or on one of `nodes`."""
+    if witness.name and witness_disk(witness.path) is not None:
+        return quorum_disk.why_unfit(scene, witness)
     parts = _parts(witness.path)
     if not witness.name or not parts or not witness.path.startswith(("/", "\\\\")):
         sentence = (
             "A witness has a name and the full path of a folder that every node reaches:"
-            " /share/witness, or \\\\server\\share."
+            " /share/witness, or \\\\server\\share; or it is a disk of the SAN, by its name."
         )
     elif ".." in parts:
         sentence = f"The path {witness.path} of the witness leads upwards: give it without '..'."

@@ -16,3 +16,4 @@ class Part(enum.Enum):
     INITIATORS = "initiators"
     TARGETS = "targets"
     STORAGE = "storage"
+    REDIRECTED = "redirected"

@@ -11,7 +11,7 @@ import rich.table
 import typer
 import uvloop
 
-from lab.bench import Part, failover, initiators, migrations, page_path, scale, storage
+from lab.bench import Part, failover, initiators, migrations, page_path, redirected, scale, storage
 from lab.bench.failover import Failover
 from lab.bench.heartbeats import CONTROL, PRODUCT, Beats, beats_under, full_load
 from lab.bench.migrations import Move, whole_migrations
@@ -174,6 +174,10 @@ def run(
                 stored = volumes(rounds, aloud.print)
                 data["storage"] = stored.as_data()
                 out.print(storage.as_table(stored))
+            case Part.REDIRECTED:
+                duels = redirected.redirected(rounds, aloud.print)
+                data["redirected"] = {duel.name: duel.as_data() for duel in duels}
+                out.print(initiators.as_table("Through a volume's owner", duels))
     if as_json:
         print(json.dumps(data, indent=2))
 

@@ -97,7 +97,7 @@ class Client:
         self.use.feed(ways.Placed(ways.Place(EPOCH, OWNER, mode, self._addresses)))
         wanted = Phase.DIRECT if mode is VolumeMode.DIRECT else Phase.REDIRECTED
         async with asyncio.timeout(SETTLED_WITHIN_S):
-            while self.use.client.phase is not wanted:
+            while self.use.client.phase is not wanted:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
     async def opened(self) -> VhdFile:
@@ -181,17 +181,18 @@ async def _rounds(
 
 
 def redirected(rounds: int, note: Callable[[str], None]) -> list[Duel]:
-    """Through the owner ("ours") beside straight to the disk ("theirs"), by one client."""
+    """Through the owner ("ours") beside straight to the disk ("theirs"), by one client; and first
+    writes beside later ones.
+    """
     with tempfile.TemporaryDirectory(prefix="hvlab-bench-") as folder:
         with initiators.own(Path(folder), LUN_BYTES) as place:
             words = [sys.executable, "-m", "lab.bench.redirected", str(place.port)]
             owner = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            assert owner.stdin is not None and owner.stdout is not None
+            assert owner.stdin is not None
+            assert owner.stdout is not None
             try:
                 said = json.loads(owner.stdout.readline())
-                work = _rounds(
-                    place.port, int(said["port"]), DiskId(said["disk"]), rounds, note
-                )
+                work = _rounds(place.port, int(said["port"]), DiskId(said["disk"]), rounds, note)
                 return uvloop.run(work)
             finally:
                 owner.stdin.close()

@@ -119,7 +119,7 @@ class SimDisks:
         self._report()
         if path.disk in self.clients:
             self.clients[path.disk].disk_seen()
-        if path.disk in self.owners and not path.is_up:
+        if path.disk in self.owners and not path.is_usable:
             self.owners[path.disk].path_lost()
 
     def _report(self) -> None:

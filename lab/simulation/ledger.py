@@ -87,17 +87,21 @@ class Ledger:
     def _booted(self, found: list[bytes]) -> None:
         self.entries = found.index(ZEROS)
         self.checks.booted(str(self.vm), found[: self.entries], self.epoch)
-        self._begin()
+        # A crash between an entry and the head leaves the head behind.
+        self._write(HEAD_BLOCK, head_block(self.entries), self._begin)
 
     def take_over(self, source: "Ledger", epoch: Epoch, done: Callable[[str], None]) -> None:
         """S10: the RAM has come; the disk is opened here, and holds what the RAM says."""
         if why := self.open(epoch):
             return done(why)
+        came = source.entries
 
         def read(data: bytes | None) -> None:
             if data is None:
                 return done("Its disk cannot be opened under this epoch.")
-            self.entries = source.entries
+            if source.entries != came:
+                return done("The attempt was aborted while this node slept: the source goes on.")
+            self.entries = came
             self.checks.handed_over(str(self.vm), self.entries, head_entries(data))
             self._begin()
             done("")
@@ -156,7 +160,9 @@ class Ledger:
                 then()
             elif not self.is_over and self.worker.alive:
                 reason = f"The disk of {self.vm} takes nothing from this node any more."
-                self.agent.feed(events.DiskStuck(self.vm, reason))
+                is_newest = self.worker.epoch == self.epoch
+                kind = events.DiskGone if is_newest else events.DiskStuck
+                self.agent.feed(kind(self.vm, reason))
             if self._io is None:
                 self._settled()
 

@@ -72,6 +72,7 @@ from protocol.messages.storage import (
     OwnDisk,
     ReleaseDisk,
     RemoveFiles,
+    RequestRefused,
     UseDisks,
     VolumeAt,
     VolumeChecked,
@@ -136,6 +137,7 @@ StorageReport = (
     | DiskFormatted
     | VolumeChecked
     | FilesRemoved
+    | RequestRefused
 )
 MoveOrder = MoveStorage | StorageDecided
 MoveReport = StorageProgress | StorageMirrored | StorageMoveFailed | StorageMoveEnded
@@ -256,6 +258,7 @@ __all__ = [
     "ReleaseDisk",
     "RemoveFiles",
     "RenameFile",
+    "RequestRefused",
     "Reserve",
     "Reserved",
     "RoundEnded",

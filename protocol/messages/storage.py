@@ -231,7 +231,7 @@ class DiskReleased:
 @dataclass(frozen=True, slots=True)
 class DiskLost:
     """The target has refused the sender's key: it was preempted, or the reservation is another's.
-    Guests that need the disk are held.
+    Guests that need the disk end as failed.
     """
 
     cluster: ClusterId
@@ -284,3 +284,17 @@ class FilesRemoved:
     vm: VmName
     vm_epoch: Epoch
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """A guest that stands still for a migration asked for something of its disk under `epoch`. It
+    was not carried out: after the commit nothing that comes from the source may be.
+    """
+
+    cluster: ClusterId
+    term: Term
+    incarnation: Incarnation
+    vm: VmName
+    epoch: Epoch
+    deed: str

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOGIN_BYTES_MAX = 8192
 HIGH_WATER_BYTES = 4 << 20
+SOON_BUFFERS = 16
 HARD_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -58,6 +59,8 @@ class InitiatorConnection(asyncio.BufferedProtocol):
         try:
             while not self._closing and (pdu := parser.next_pdu()) is not None:
                 target.handle(PduArrived(number, pdu))
+                if len(self._pending) >= SOON_BUFFERS:
+                    self.flush()  # the initiator goes on with these while the rest is done
         except IscsiError as error:
             target.handle(BytesBroke(number, error))
         self.flush()

@@ -30,7 +30,7 @@ def wanted(mode: QuorumMode, witness: str | None, name: str | None) -> Data:
             raise BadWords(f"{mode.value} has no witness: leave it out, or choose another mode")
         return {"mode": mode.value}
     if not witness:
-        what = "a disk's folder" if kind == "Disk" else "a share's folder"
+        what = "a disk or its folder" if kind == "Disk" else "a share's folder"
         raise BadWords(f"{mode.value} needs a witness: say --witness PATH, {what}")
     body = {"kind": kind, "path": witness}
     return {"mode": mode.value, "witness": body if name is None else {**body, "name": name}}
@@ -55,6 +55,7 @@ def show(ctx: typer.Context, as_json: Json = False, lab: Lab = None, api: ApiUrl
     "set",
     epilog=examples(
         "hvlab quorum set NodeMajority",
+        "hvlab quorum set NodeAndDiskMajority --witness 'Cluster Disk 2'",
         "hvlab quorum set NodeAndDiskMajority --witness /srv/witness",
         "hvlab quorum set NodeAndFileShareMajority --witness /srv/share --witness-name share1",
     ),
@@ -65,7 +66,8 @@ def set_mode(
         QuorumMode, typer.Argument(metavar="MODE", case_sensitive=False, help="Whose votes count.")
     ],
     witness: Annotated[
-        str | None, typer.Option(metavar="PATH", help="The folder that all nodes reach.")
+        str | None,
+        typer.Option(metavar="PATH", help="A disk of the SAN, or a folder that all nodes reach."),
     ] = None,
     witness_name: Annotated[
         str | None, typer.Option(metavar="WITNESS", help="What to call it.")

@@ -7,6 +7,7 @@ import typer
 from protocol.names import Fill
 from protocol.workload import parse_size, parse_workload
 from shell import tables
+from shell.commands import vm_storage
 from shell.errors import DONE, BadWords, Declined
 from shell.paths import path
 from shell.session import ApiUrl, Call, Data, Json, Lab, Session, desk_of, examples
@@ -229,4 +230,5 @@ def delete(
 
 
 def add_to(app: typer.Typer) -> None:
+    vm_storage.add_to(vm)
     app.add_typer(vm, name="vm")

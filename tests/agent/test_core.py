@@ -1,9 +1,26 @@
 import time
 from dataclasses import replace
 
-from agent.actions import CloseLink, CreateVm, DestroyVm, NodeRecord, Note, ObserveGuests, Persist
+from agent.actions import (
+    CloseLink,
+    CreateVm,
+    DestroyVm,
+    NodeRecord,
+    Note,
+    ObserveGuests,
+    Persist,
+    SetHolds,
+)
 from agent.core import AgentCore
-from agent.events import GuestObserved, LinkDown, LinkUp, VmCreated, VmDestroyed, VmFailed
+from agent.events import (
+    DiskGone,
+    GuestObserved,
+    LinkDown,
+    LinkUp,
+    VmCreated,
+    VmDestroyed,
+    VmFailed,
+)
 from protocol.messages import (
     FailVm,
     GaveUp,
@@ -190,6 +207,27 @@ def test_a_vm_in_mid_migration_is_not_made_to_fail() -> None:
     (note,) = told(core, FailVm(CLUSTER, TERM, life("a"), VM, E1))
     assert isinstance(note, Note)
     assert "a migration decides" in note.text
+
+
+def test_a_guest_whose_disk_is_lost_is_ended_and_told_as_failed() -> None:
+    core = running(living())
+
+    note, destroy = core.handle(DiskGone(VM, "The registration was preempted."), 0.0)
+    assert isinstance(note, Note)
+    assert destroy == DestroyVm(VM)
+    (stopped,) = said([*core.handle(VmDestroyed(VM), 0.0)])
+    assert isinstance(stopped, VmStopped)
+    assert stopped.reason == "its disk is lost here: The registration was preempted."
+
+
+def test_a_migration_decides_about_a_guest_whose_disk_is_lost() -> None:
+    core = running(living())
+    told(core, migrate(core))
+
+    actions = core.handle(DiskGone(VM, "Epoch 1 is over."), 0.0)
+
+    assert DestroyVm(VM) not in actions
+    assert SetHolds(VM, E1, Hold.FAULT) in actions
 
 
 # ---- cost

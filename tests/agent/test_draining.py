@@ -1,12 +1,20 @@
 """S8 of a guest with a disk: what was asked of it must have been answered before anything moves."""
 
-from agent.actions import SendLastPages, SetHolds
+from agent import disk_reports as reports
+from agent.actions import DestroyVm, SendLastPages, SetHolds
 from agent.config import Limits
-from agent.events import DiskFlows, DiskStuck, GuestPaused, GuestSettled
+from agent.events import (
+    DiskFlows,
+    DiskGone,
+    DiskRefused,
+    DiskStuck,
+    GuestPaused,
+    GuestSettled,
+)
 from agent.moves import DeadlinePassed
 from agent.source import step
 from agent.source_states import Draining, GivenUp, Pausing, SendingLast, deadline_s
-from agent.vms import Vms
+from agent.vms import Stopped, Vms
 from protocol.names import Epoch, Hold, Step, Verify
 from tests.agent.ground import SPEC, VM, here
 from tests.agent.test_source import ORDER, SWITCH, A, E
@@ -61,3 +69,37 @@ def test_the_fault_of_a_disk_leaves_the_holds_of_others() -> None:
 
     assert vms.vms[VM].holds == Hold.FAULT
     assert vms.disk_turned(DiskFlows(VM))[-1] == SetHolds(VM, Epoch(E + 1), Hold.NONE)
+
+
+def test_a_disk_that_is_gone_for_good_ends_the_guest_as_a_failure() -> None:
+    vms = Vms()
+    vms.start(VM, E, SPEC)
+    vms.created(VM)
+
+    note, destroy = vms.disk_turned(DiskGone(VM, "The registration was preempted."))
+    assert "its disk is lost here: The registration was preempted." in note.text  # type: ignore[union-attr]
+    assert destroy == DestroyVm(VM)
+    assert vms.disk_turned(DiskGone(VM, "again")) == [], "it is said once"
+    assert vms.destroyed(VM) == [
+        Stopped(VM, E, "its disk is lost here: The registration was preempted.")
+    ]
+    assert vms.disk_turned(DiskGone(VM, "late")) == []
+
+
+def test_while_an_attempt_decides_a_disk_that_is_gone_only_holds_the_guest() -> None:
+    vms = Vms()
+    vms.start(VM, E, SPEC)
+    vms.created(VM)
+
+    _, holds = vms.disk_turned(DiskGone(VM, "Epoch 3 is over."), moves=True)
+    assert holds == SetHolds(VM, E, Hold.FAULT)
+    assert vms.disk_turned(DiskGone(VM, "Epoch 3 is over."))[-1] == DestroyVm(VM)
+
+
+def test_what_was_refused_is_told_to_the_coordinator() -> None:
+    vms = Vms()
+
+    note, told = vms.disk_turned(DiskRefused(VM, E, "write"))
+
+    assert "A request (write) was refused" in note.text  # type: ignore[union-attr]
+    assert told == reports.request_refused(VM, E, "write")

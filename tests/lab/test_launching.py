@@ -71,6 +71,17 @@ def test_the_cluster_forms_with_the_witness_and_rules_of_the_file(tmp_path: Path
     assert "mode" not in asked
 
 
+def test_a_witness_on_a_lun_is_named_by_the_luns_id(tmp_path: Path) -> None:
+    san = "san: {luns: [{name: quorum1, size: 64MiB}]}\n"
+    topology = parse_topology(LAB + san)
+
+    assert wish(topology, tmp_path, {"quorum1": "60ab"})["witness"] == {
+        "name": "quorum1",
+        "kind": "Disk",
+        "path": "lun:60ab",
+    }
+
+
 WITH_SAN = """\
 name: lab
 networks:

@@ -2,6 +2,7 @@ import pytest
 
 from lab.errors import TopologyError
 from lab.topology import builtin, dump_topology, parse_topology
+from lab.topology_san import witness_lun
 
 WITH_SAN = """\
 name: lab
@@ -69,3 +70,27 @@ def test_a_bad_san_is_refused_with_its_line_and_what_would_be_right(
     sentence = str(refused.value)
     assert sentence.startswith(f"lab.yaml, line {line}: "), sentence
     assert says in sentence, sentence
+
+
+def test_a_disk_witness_is_the_lun_of_its_name_if_there_is_one() -> None:
+    for name, lun in (("data2", "data2"), ("elsewhere", None)):
+        topology = parse_topology(f"{WITH_SAN}quorum: {{witness: {{disk: {name}}}}}\n")
+        found = witness_lun(topology)
+        assert (None if found is None else found.name) == lun
+    assert witness_lun(parse_topology(f"{WITH_SAN}quorum: {{witness: {{share: data2}}}}\n")) is None
+    for name in ("san-two-nodes", "san-four-nodes"):
+        assert witness_lun(builtin(name)) is not None
+
+
+@pytest.mark.parametrize(
+    ("lun", "size", "says"),
+    [
+        ("data1", "1GiB", "LUN 'data1' is to be a volume: the witness has a LUN of its own"),
+        ("data2", "8MiB", "LUN 'data2' is too small for a witness, which needs 9"),
+    ],
+)
+def test_a_lun_that_cannot_be_the_witness_is_refused(lun: str, size: str, says: str) -> None:
+    text = WITH_SAN.replace("1GiB", size) + f"quorum: {{witness: {{disk: {lun}}}}}\n"
+
+    with pytest.raises(TopologyError, match=says):
+        parse_topology(text)

@@ -133,10 +133,10 @@ def test_words_that_are_off_ask_nothing(api: FakeApi, words: list[str], says: st
 
 @pytest.mark.parametrize("words", [["--oath", DISK_OATH], ["--oath", " Those nodes  are OFF. "]])
 def test_a_disk_is_forced_for_whoever_swears(api: FakeApi, words: list[str]) -> None:
-    api.say(f"POST /disks/Cluster Disk 1/force", (200, DISK))
+    api.say("POST /disks/Cluster Disk 1/force", (200, DISK))
 
     assert call(api.url, "disk", "force", "Cluster Disk 1", *words).code == DONE
-    assert api.bodies(f"POST /disks/Cluster Disk 1/force") == [{"oath": True}]
+    assert api.bodies("POST /disks/Cluster Disk 1/force") == [{"oath": True}]
 
 
 @pytest.mark.parametrize(

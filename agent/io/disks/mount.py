@@ -24,6 +24,7 @@ Buffers = Sequence[bytes | memoryview]
 
 ZERO_BYTES = 1024 * 1024
 ZEROS = bytes(ZERO_BYTES)
+ZEROS_AT_ONCE = 4
 
 
 async def read_blocks(device: BlockDevice, block: int, blocks: int) -> bytes:
@@ -54,11 +55,20 @@ async def carry_out(device: BlockDevice, transaction: Transaction) -> None:
 
 
 async def _zero(device: BlockDevice, block: int, blocks: int) -> None:
-    left_bytes, at = blocks * BLOCK_BYTES, block * BLOCK_BYTES
-    while left_bytes > 0:
-        piece_bytes = min(left_bytes, ZERO_BYTES)
-        await device.write(_lba(device, at), [memoryview(ZEROS)[:piece_bytes]])
-        at, left_bytes = at + piece_bytes, left_bytes - piece_bytes
+    pieces = iter(range(block * BLOCK_BYTES, (block + blocks) * BLOCK_BYTES, ZERO_BYTES))
+    end = (block + blocks) * BLOCK_BYTES
+
+    async def work() -> None:
+        for at in pieces:
+            zeros = memoryview(ZEROS)[: min(ZERO_BYTES, end - at)]
+            await device.write(_lba(device, at), [zeros])
+
+    # All have ended before anything is told, also that one failed.
+    for failed in await asyncio.gather(
+        *(work() for _ in range(ZEROS_AT_ONCE)), return_exceptions=True
+    ):
+        if failed is not None:
+            raise failed
 
 
 def _lba(device: BlockDevice, disk_offset: int) -> int:

@@ -3,16 +3,14 @@ says what happens. Decides nothing.
 """
 
 import asyncio
-import uuid
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
 from agent import disk_words as words
 from agent.disk_words import DiskAction, DiskEvent, SeenDisk
-from agent.io.disks.content import Content, content_of
+from agent.io.disks.content import Content, content_of, format_disk
 from agent.io.disks.lun import Lun, Luns
-from agent.io.disks.mount import carry_out, read_blocks
 from agent.io.disks.owner_link import LocalLink, OwnerLink, RemoteLink
 from agent.io.disks.ownership import Ownership, remove_keys
 from agent.io.disks.volume_folder import VolumeFolders
@@ -20,12 +18,15 @@ from agent.io.disks.volume_use import VolumeUse
 from agent.volumes import owning, ways
 from agent.volumes.checking import check_mounted
 from agent.volumes.errors import DiskError, VolumeError
-from agent.volumes.extents import BLOCK_BYTES
-from agent.volumes.formatting import format_volume
-from agent.volumes.layout import HEAD_BLOCKS
 from agent.volumes.owner import VolumeOwner
 from agent.volumes.ways import ClientEvent, Place
-from protocol.disks import NO_KEY, DiskId, RegistrationKey, VolumeAccess, VolumeStatus
+from protocol.disks import (
+    NO_KEY,
+    DiskId,
+    RegistrationKey,
+    VolumeAccess,
+    VolumeStatus,
+)
 from protocol.names import ClusterId, Epoch, Incarnation, NetworkName, VolumeName
 
 FINDINGS_MAX = 100
@@ -207,7 +208,9 @@ class NodeDisks:
         if key != NO_KEY and key[-1] == generation:
             lun = self._luns.luns.get(disk)
             if (ownership := self._owned_disks.get(disk)) is not None:
-                why = "" if lun is None else lun.reason
+                shared, why = self._shared.get(disk), "" if lun is None else lun.reason
+                if not why and shared is not None:
+                    why = shared.use.client.disk.reason
                 ownership.feed(owning.Faulted(why or "A request of its own got no answer."))
             self._keys[disk] = NO_KEY
             if lun is not None:
@@ -250,7 +253,7 @@ class NodeDisks:
         disk, epoch = action.disk, action.epoch
         ownership = self._owned_disks.get(disk)
         if ownership is not None and ownership.owner.epoch == epoch:
-            ownership.feed(owning.OwnOrdered(action.volume))
+            ownership.feed(owning.OwnOrdered(action.volume, action.is_private))
             return
         lun, key = self._luns.luns.get(disk), self._keys.get(disk, NO_KEY)
         if lun is None or key == NO_KEY or not lun.is_usable:
@@ -259,7 +262,7 @@ class NodeDisks:
         owner = VolumeOwner(action.cluster, self.me, key, epoch, self._members)
         said = partial(self._said, disk, epoch)
         self._owned_disks[disk] = ownership = Ownership(owner, lun, self._has_lease, said)
-        ownership.begin(action.volume)
+        ownership.begin(action.volume, action.is_private)
 
     def _said(self, disk: DiskId, epoch: Epoch, word: owning.SayTaken | owning.SayGiven) -> None:
         match word:
@@ -280,7 +283,8 @@ class NodeDisks:
         ownership, reason = self._owned_disks.get(disk), "This node does not own the disk."
         if ownership is not None and await ownership.settled():
             try:
-                reason = await self._formatted(ownership.lun, action)
+                await format_disk(ownership.lun, label, epoch, action.force)
+                reason = ""
             except VolumeError as error:
                 reason = error.sentence
             except DiskError as error:
@@ -290,18 +294,6 @@ class NodeDisks:
             self._contents[disk] = await content_of(ownership.lun)
             self._changed()
         self._feed(words.VolumeMade(disk, epoch, label, reason))
-
-    async def _formatted(self, lun: Lun, action: words.FormatVolume) -> str:
-        content = await content_of(lun)
-        if content.is_ours and content.label == action.label:
-            return ""  # it was done, and the answer was lost
-        head = await read_blocks(lun, 0, HEAD_BLOCKS)
-        blocks = lun.blocks * lun.block_bytes // BLOCK_BYTES
-        new = uuid.uuid4().bytes
-        await carry_out(
-            lun, format_volume(head, blocks, new, action.label, int(action.epoch), action.force)
-        )
-        return ""
 
     async def _look_over(self, action: words.LookOver) -> None:
         ownership = self._owned_disks.get(action.disk)

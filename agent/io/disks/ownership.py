@@ -56,8 +56,8 @@ class Ownership:
 
     # ---- the door
 
-    def begin(self, volume: VolumeName) -> None:
-        for action in self.owner.begin(volume):
+    def begin(self, volume: VolumeName, is_private: bool = False) -> None:
+        for action in self.owner.begin(volume, is_private):
             self._do(action)
 
     def feed(self, event: OwnerEvent) -> None:

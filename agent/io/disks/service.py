@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.io.disks.mount import Mount
+from agent.io.disks.wire import room_of
 from agent.volumes.errors import (
     BadRange,
     BatchFull,
@@ -69,7 +70,7 @@ class Service:
             case say.ReadFile(_, grant, offset, length):
                 if not 0 < length <= PAYLOAD_BYTES_MAX:
                     raise BadRange(f"a read has 1 to {PAYLOAD_BYTES_MAX} bytes, not {length}")
-                target = memoryview(bytearray(length))
+                target = room_of(length)
                 await self.mount.read(grant, offset, target)
                 return say.FileRead(number, length), target
             case say.WriteFile(_, grant, offset, durable):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from agent.io.disks.ownership import Ownership
-from agent.io.disks.wire import Wire
+from agent.io.disks.wire import Wire, room_of
 from protocol import messages as say
 from protocol.disks import DiskId
 from protocol.errors import PeerUnreachable, Refused
@@ -99,7 +99,7 @@ class Connection:
 
 
 def _room_for(message: say.FileRead | say.WriteFile) -> memoryview:
-    return memoryview(bytearray(message.payload_bytes))
+    return room_of(message.payload_bytes)
 
 
 def _address(server: asyncio.Server) -> str:

@@ -8,8 +8,8 @@ will be no other answer.
 import asyncio
 import contextlib
 import itertools
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections import deque
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from agent.io.disks.loop import whole
@@ -17,12 +17,14 @@ from agent.io.disks.lun import Lun
 from agent.io.disks.mount import read_runs, write_runs
 from agent.io.disks.owner_link import NO_DATA, OwnerLink
 from agent.io.disks.service import extents_of
+from agent.io.disks.under_way import UnderWay
 from agent.io.disks.wire import Buffers
 from agent.volumes import errors, ways
 from agent.volumes.client import VolumeClient
 from agent.volumes.errors import Conflict, PathLost, VolumeError
 from agent.volumes.extents import Extent, blocks_for, total_blocks
 from agent.volumes.owner import FENCED, NO_LEASE, NOT_OWNER, NOT_REDIRECTED
+from agent.volumes.preparing import Preparing
 from agent.volumes.ways import ClientAction, ClientEvent, Place
 from protocol import messages as say
 from protocol.disks import VolumeAccess
@@ -52,12 +54,12 @@ class VolumeUse:
         self._show = show
         self._link: OwnerLink | None = None
         self._linking: asyncio.Task[None] | None = None
-        self._under_way = Counter[int]()
-        self._drained = asyncio.Event()
+        self._under_way = UnderWay()
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._inbox: deque[ClientEvent] = deque()
         self._handles = itertools.count(1)
         self._numbers = itertools.count(1)
+        self._preparing: dict[int, Preparing] = {}
         self._jobs: set[asyncio.Task[None]] = set()
 
     # ---- the door
@@ -131,9 +133,7 @@ class VolumeUse:
     # ---- what the client wants of the owner
 
     async def _drain(self, turn: int) -> None:
-        while any(began < turn and count for began, count in self._under_way.items()):
-            self._drained.clear()
-            await self._drained.wait()
+        await self._under_way.drained(turn)
         self.feed(ways.Drained(turn))
 
     async def _agree(self, agreed: ClientEvent, make: Callable[[int], VolumeRequest]) -> None:
@@ -272,6 +272,7 @@ class VolumeUse:
         return self.client.files[handle].size_bytes
 
     def close(self, handle: int) -> None:
+        self._preparing.pop(handle, None)
         self.feed(ways.FileLeft(handle))
 
     async def read(self, handle: int, offset: int, target: memoryview) -> None:
@@ -337,7 +338,7 @@ class VolumeUse:
 
     async def _straight(self, turn: int, work: Callable[[Lun], Coroutine[Any, Any, None]]) -> bool:
         """Whether it was done; if not, it goes another way."""
-        with self._counted(turn):
+        with self._under_way.counted(turn):
             try:
                 return await whole(self._begun(turn, work))
             except PathLost as error:
@@ -365,7 +366,7 @@ class VolumeUse:
         if link is None:
             await asyncio.sleep(0)
             return False
-        with self._counted(turn):
+        with self._under_way.counted(turn):
             try:
                 await self._ask(link, request, data, target)
             except (PeerUnreachable, TimeoutError):
@@ -374,21 +375,16 @@ class VolumeUse:
 
     async def _convert(self, handle: int, turn: int, grant: int, offset: int, length: int) -> None:
         link, epoch = self._link, self.client.epoch
-        if link is None:
+        preparing = self._preparing.setdefault(handle, Preparing())
+        if link is None or preparing.covers(offset, length):
+            await (asyncio.sleep(0) if link is None else self._woken())
             return
-        with self._counted(turn), contextlib.suppress(PeerUnreachable, TimeoutError):
-            number = next(self._numbers)
-            inside = min(length, self.size_bytes(handle) - offset)
-            opened = await self._ask(link, say.ConvertExtents(number, grant, offset, inside))
-            await self._found(link, handle, epoch, opened)
-
-    @contextlib.contextmanager
-    def _counted(self, turn: int) -> Iterator[None]:
-        self._under_way[turn] += 1
+        low, high = preparing.ask(offset, length, self.size_bytes(handle))
         try:
-            yield
+            with self._under_way.counted(turn), contextlib.suppress(PeerUnreachable, TimeoutError):
+                number = next(self._numbers)
+                opened = await self._ask(link, say.ConvertExtents(number, grant, low, high - low))
+                await self._found(link, handle, epoch, opened)
         finally:
-            self._under_way[turn] -= 1
-            if not self._under_way[turn]:
-                del self._under_way[turn]
-                self._drained.set()
+            preparing.answered((low, high))
+            self._do(ways.Wake())  # who waits for this answer asks by itself if there was none

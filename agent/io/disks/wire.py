@@ -9,6 +9,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import cast
 
+import numpy as np
+
 from protocol.codec import FRAME_BYTES_MAX, LENGTH, decode, encode_frame
 from protocol.errors import FrameTooBig, PeerUnreachable, ProtocolError, UnknownMessage
 from protocol.messages import FileRead, Message, VolumeMessage, WriteFile
@@ -16,7 +18,9 @@ from protocol.messages.volumes import PAYLOAD_BYTES_MAX
 
 HEAD_BYTES = 64 * 1024
 UNSENT_BYTES_MAX = 4 * 1024 * 1024
-"""More than this unread by the peer makes senders wait."""
+"""More than this unread by the peer makes senders wait. The kernel holds as much: a request and its
+file data go there in one call, and the peer need not be woken again and again meanwhile.
+"""
 
 SILENCE_S = 3
 """So long the kernel lets sent bytes, or an idle connection's probes, go unanswered: a network that
@@ -32,6 +36,11 @@ PATIENCE = (
 )
 
 Buffers = Sequence[bytes | memoryview]
+
+
+def room_of(length: int) -> memoryview:
+    """For file data that will fill it wholly before anybody looks; it holds anything until then."""
+    return np.empty(length, np.uint8).data
 
 
 class Wire(asyncio.BufferedProtocol):

@@ -19,14 +19,13 @@ from agent.disks.errors import LoginRefused, SessionBroken
 from agent.disks.login import Identity
 from agent.disks.session_states import Patience
 from agent.disks.tasks import Task, pieces_of
-from agent.disks.witness_area import WITNESS_BYTES
 from agent.disks.witness_register import Ask, Talk, WitnessRegister, asked, told
 from agent.io.disks.connection import Connection, Portal, connected
 from agent.io.disks.loop import DiskLoop
 from agent.io.disks.targets import Account
 from agent.volumes.errors import DiskError, MediumError
 from agent.witness_record import WitnessRecord
-from protocol.disks import DiskId
+from protocol.disks import WITNESS_BYTES_MIN, DiskId
 from protocol.errors import NotReady, PeerUnreachable
 from protocol.iscsi.names import lun_field
 from protocol.names import Incarnation
@@ -208,10 +207,10 @@ class WitnessLun:
                 if unit is None or unit.naa != self.disk:
                     continue
                 size_bytes = unit.capacity.blocks * unit.capacity.block_bytes
-                if size_bytes < WITNESS_BYTES:
+                if size_bytes < WITNESS_BYTES_MIN:
                     raise NotReady(
                         f"disk {self.disk} has {size_bytes} bytes, and a witness needs"
-                        f" {WITNESS_BYTES}: take a larger LUN"
+                        f" {WITNESS_BYTES_MIN}: take a larger LUN"
                     )
                 return _Session(connection, lun_field(number), unit.capacity.block_bytes)
         except BadResponse as error:

@@ -60,10 +60,10 @@ TRACKERS = sorted({choose_tracker()[0], MAP})
 
 @contextlib.asynccontextmanager
 async def nodes(
-    tmp_path: Path, tracker: str = TRACKERS[0]
+    tmp_path: Path, tracker: str = TRACKERS[0], volume: ModelVolume | None = None
 ) -> AsyncIterator[tuple[Machine, Machine, ModelVolume]]:
     """Two nodes that share a volume, and have a loop for disks each."""
-    volume, loops = ModelVolume(), (DiskLoop(), DiskLoop())
+    volume, loops = volume or ModelVolume(), (DiskLoop(), DiskLoop())
     machines = []
     for number, disks in enumerate(loops, start=1):
         disks.start()
@@ -163,8 +163,8 @@ def let_flow(machine: Machine, volume: ModelVolume) -> None:
     thread.loop.call_soon_threadsafe(volume.flows.set)
 
 
-def on_disk(volume: ModelVolume) -> dict[int, Block]:
-    blocks = np.frombuffer(bytes(volume.disks[DATA]), np.uint8).reshape(-1, 512)
+def on_disk(volume: ModelVolume, path: str = DATA) -> dict[int, Block]:
+    blocks = np.frombuffer(bytes(volume.disks[path]), np.uint8).reshape(-1, 512)
     found = [unsealed(block, ENTRY) for block in blocks]
     return {block.sequence: block for block in found if block is not None}
 

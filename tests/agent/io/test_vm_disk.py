@@ -11,6 +11,7 @@ import pytest
 from agent.actions import OpenStorage, SendLastPages, SendRound
 from agent.events import (
     DiskFlows,
+    DiskGone,
     DiskStuck,
     GuestPaused,
     GuestResumed,
@@ -206,6 +207,30 @@ async def test_after_an_aborted_attempt_the_source_goes_on_under_the_next_epoch(
         await stood(here, NEXT, Hold.OPERATOR)
         assert recorded(pages(here), WORK)[-1].epoch == NEXT
         assert volume.open_count == 1
+        assert not [event for event in here.events if isinstance(event, DiskGone)]
+
+
+async def test_a_guest_whose_disk_is_not_back_after_an_aborted_attempt_is_held_until_it_is(
+    tmp_path: Path,
+) -> None:
+    """A disk of the VM's own went to the target at S10, and comes back."""
+    async with nodes(tmp_path) as (here, _, volume):
+        await with_guest(here, LEDGER)
+        await more(here, 20)
+        await stood(here, E)
+        volume.serves.clear()
+        here.vms.set_holds(VM, NEXT, Hold.NONE)
+        await here.heard(DiskStuck)
+        here.vms.set_holds(VM, NEXT, Hold.FAULT)
+        await here.heard(GuestPaused)
+
+        thread = here.storage.thread
+        assert thread is not None
+        thread.loop.call_soon_threadsafe(volume.serves.set)
+        await here.heard(DiskFlows)
+        here.vms.set_holds(VM, NEXT, Hold.NONE)
+        await more(here, 20)
+        assert not [event for event in here.events if isinstance(event, DiskGone)]
 
 
 async def test_a_ledger_that_boots_elsewhere_has_every_acknowledged_entry(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ refuse an epoch when a newer one was seen.
 import asyncio
 from collections.abc import Sequence
 
+from agent.volumes.errors import Conflict, StaleEpoch
 from protocol.errors import NotReady, Refused
 from protocol.names import Epoch, VmName, VolumeName
 
@@ -20,14 +21,23 @@ class ModelVolume:
         self.writes = 0
         self.broken = ""
         """What every request to a disk fails with."""
+
+        self.lost = ""
+        """The same, for good."""
+
         self.flows = asyncio.Event()
         self.flows.set()
 
+        self.serves = asyncio.Event()
+        """While it is clear nobody serves the volume, and who opens a disk waits."""
+        self.serves.set()
+
     async def open_vhd(self, volume: VolumeName, path: str, vm: VmName, epoch: Epoch) -> "ModelVhd":
+        await self.serves.wait()
         if path not in self.disks:
             raise Refused(f"There is no file {path} on {volume}.")
         if epoch < self.epochs.get(vm, Epoch(0)):
-            raise Refused(f"Epoch {epoch} of {vm} is over.")
+            raise StaleEpoch(f"Epoch {epoch} of {vm} is over.")
         self.epochs[vm] = epoch
         self.open_count += 1
         return ModelVhd(self, self.disks[path], vm, epoch)
@@ -83,5 +93,7 @@ class ModelVhd:
         await self._volume.flows.wait()
         if self._volume.broken:
             raise NotReady(self._volume.broken)
+        if self._volume.lost:
+            raise Conflict(self._volume.lost)
         if self._is_closed or self._epoch < self._volume.epochs[self._vm]:
-            raise Refused(f"Epoch {self._epoch} of {self._vm} is over.")
+            raise StaleEpoch(f"Epoch {self._epoch} of {self._vm} is over.")

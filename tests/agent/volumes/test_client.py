@@ -11,6 +11,7 @@ from agent.volumes.ways import ClientAction, ClientEvent
 from protocol.disks import VolumeAccess, VolumeMode
 from protocol.names import Epoch
 from tests.agent.volumes.client_story import (
+    BLOCKS,
     CUT,
     FILE,
     ME,
@@ -187,11 +188,22 @@ def test_a_lost_owner_queues_until_a_higher_epoch() -> None:
 
 def test_what_was_never_written_is_converted_before_a_write() -> None:
     made = direct()
-    made.handle(found(1, (Extent(100, 2, written=True), Extent(300, 2))))
+    extents = (Extent(100, 2, written=True), Extent(300, 2))
+    made.handle(ways.FileFound(1, Epoch(1), 8, 4 * BLOCK_BYTES, extents))
 
     assert isinstance(made.way(1, 0, 2 * BLOCK_BYTES, writes=True), ways.Straight)
-    assert made.way(1, 0, 3 * BLOCK_BYTES, writes=True) == ways.ConvertFirst(made.turn, 7)
+    assert made.way(1, 0, 3 * BLOCK_BYTES, writes=True) == ways.ConvertFirst(made.turn, 8)
     assert isinstance(made.way(1, 0, 3 * BLOCK_BYTES, writes=False), ways.Straight)
+
+
+def test_an_answer_that_was_overtaken_does_not_turn_written_blocks_into_zeros() -> None:
+    made = direct()
+    before = made.way(1, 0, BLOCK_BYTES, writes=False)
+
+    made.handle(found(1, (Extent(100, BLOCKS),)))
+
+    assert made.way(1, 0, BLOCK_BYTES, writes=False) == before
+    assert isinstance(made.way(1, 0, BLOCK_BYTES, writes=True), ways.Straight)
 
 
 def test_a_disk_that_is_lost_stays_lost() -> None:

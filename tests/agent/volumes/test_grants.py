@@ -1,5 +1,6 @@
 import pytest
 
+from agent.volumes import changes
 from agent.volumes.errors import (
     BadRange,
     FileInUse,
@@ -166,3 +167,13 @@ def test_a_file_deleted_while_open_can_only_be_closed(filesystem: Filesystem) ->
     with pytest.raises(NoSuchFile, match="close it"):
         filesystem.look(grant)
     filesystem.close(grant)
+
+
+def test_an_epoch_never_falls_whatever_a_journal_says() -> None:
+    filesystem = owned(formatted(), 1)
+    filesystem.create("/a", BLOCK_BYTES)
+    opened = filesystem.open("/a", "n1", vm="vm1", epoch=5)
+
+    filesystem.metadata.apply(changes.Granted(99, opened.file, "n2", False, "vm1", 3))
+
+    assert dict(filesystem.stat("/a").epochs) == {"vm1": 5}

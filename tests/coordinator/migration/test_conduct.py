@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from coordinator.actions import PublishProgress, Send
@@ -6,6 +8,10 @@ from coordinator.migration.attempts import Abort, Close, Commit
 from coordinator.migration.conduct import Conductor
 from coordinator.migration.migrations import Closed, Reconciling, Reserving, Settled, Travelling
 from coordinator.pen import Plan
+from coordinator.storage.vm_disks import HandOver
+from coordinator.store.disk_rows import DiskRow, DiskState, disk_key
+from coordinator.store.rows import vm_key
+from protocol.disks import DiskId, DiskRole
 from protocol.messages import (
     AttemptReport,
     Consented,
@@ -30,8 +36,9 @@ from protocol.names import (
     Outcome,
     Step,
     Term,
+    VolumeName,
 )
-from tests.coordinator.stage import LAB, SQL, Stage, life
+from tests.coordinator.stage import LAB, SQL, A, Stage, life
 
 Said = Reserved | Progress | Consented | GaveUp | Ended
 FIRST = AttemptId(1)
@@ -259,3 +266,58 @@ def test_an_attempt_that_is_closed_is_forgotten() -> None:
     led.conductor.decided(None)
     assert led.plans() == []
     assert Closed() not in [conducted.state for conducted in led.conductor.attempts.values()]
+
+
+# ---- S10 of a VM with a disk of its own
+
+
+def with_own_disk(led: Led) -> Led:
+    """The VM's files are on a disk that its group has, and that node a has online."""
+    disk, volume = DiskId("6001"), VolumeName("Cluster Disk 1")
+    home = replace(led.stage.scene.book.vms[SQL].spec, home=volume)
+    led.stage.put(vm_key(SQL), replace(led.stage.scene.book.vms[SQL], spec=home).data())
+    row = DiskRow(disk, 1, 1 << 30, DiskRole.VM, DiskState.ONLINE, A, life("a"), Epoch(2), volume)
+    led.stage.put(disk_key(disk), row.data())
+    return led
+
+
+def at(led: Led, node: str, step: Step) -> None:
+    progress = Progress(*led.head(node), FIRST, step, MIGRATION, 1000, 1000, None)
+    led.says(node, progress)
+
+
+def test_the_disk_of_the_group_moves_once_the_guest_stands_still_and_no_sooner() -> None:
+    led = with_own_disk(Led()).travelling()
+    at(led, "a", Step.LAST_PAGES)
+    assert led.plans() == []
+    at(led, "a", Step.STORAGE)
+    assert led.plans() == [HandOver(FIRST)]
+
+
+def test_what_the_disk_of_a_vm_needs_is_nothing_to_a_vm_on_a_shared_volume() -> None:
+    led = Led().travelling()
+    at(led, "a", Step.STORAGE)
+    assert led.plans() == []
+
+
+def test_a_hand_over_that_was_not_possible_is_tried_again_until_the_attempt_ends() -> None:
+    led = with_own_disk(Led()).travelling()
+    at(led, "a", Step.STORAGE)
+    led.plans()
+    led.conductor.tick()
+    assert led.plans() == [HandOver(FIRST)]
+
+    led.says("a", GaveUp(*led.head("a"), FIRST, SQL, Epoch(1), True, Step.STORAGE, "too slow"))
+    led.conductor.tick()
+    assert [type(plan) for plan in led.plans()] == [Abort]
+
+
+def test_a_new_leader_hands_over_what_the_source_waits_for() -> None:
+    led = with_own_disk(Led())
+    led.conductor.resume_all()
+    for node, is_source in (("a", True), ("b", False)):
+        agent = led.stage.agent(node)
+        agent.attempts[FIRST] = AttemptReport(FIRST, SQL, Epoch(1), is_source, Step.STORAGE, False)
+        led.conductor.returned(agent)
+    led.conductor.tick()
+    assert led.plans() == [HandOver(FIRST)]

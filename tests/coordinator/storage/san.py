@@ -88,6 +88,9 @@ class San:
     cannot_remove: str = ""
     """Why no owner removes files."""
 
+    free_bytes: int = GIB
+    """Of every volume."""
+
     removed: list[tuple[Incarnation, DiskId, VmName, Epoch]] = field(default_factory=list)
     fences: list[tuple[Incarnation, DiskId, tuple[Incarnation, ...]]] = field(default_factory=list)
 
@@ -209,7 +212,7 @@ class San:
             access = VolumeAccess.REDIRECTED
         else:
             access = VolumeAccess.DIRECT
-        return VolumeStatus(at.disk, at.volume, at.epoch, access, size_bytes=GIB)
+        return VolumeStatus(at.disk, at.volume, at.epoch, access, "", GIB, self.free_bytes)
 
     # ---- what happens to them
 

@@ -14,8 +14,8 @@ from coordinator.requests import (
     StopNode,
 )
 from coordinator.store.disk_rows import DiskRow
-from protocol.messages import DiskLost, FenceDisk, GrantDisk, OwnDisk, UseDisks
-from protocol.names import NodeName
+from protocol.messages import DiskLost, FenceDisk, GrantDisk, OwnDisk, RequestRefused, UseDisks
+from protocol.names import Epoch, NodeName
 from tests.coordinator.driver import another, formed
 from tests.coordinator.storage.san import San, with_san
 from tests.coordinator.storage.stories import (
@@ -297,3 +297,15 @@ def test_a_new_leader_goes_on_where_the_old_one_stopped() -> None:
     row = second.row(f"disk/{disk}")
     assert (row["state"], row["owner"] != owner) == ("Online", True)
     assert san.fences
+
+
+def test_what_a_source_refused_after_its_guest_was_to_stand_is_in_the_log_once() -> None:
+    world, _, _ = shared()
+    agent = world["a"]
+    head = agent.known, agent.term, agent.incarnation
+
+    for _ in range(3):
+        agent.say(RequestRefused(*head, SQL, Epoch(4), "write"))
+    world.drain()
+
+    assert world.events().count(9076) == 1

@@ -2,12 +2,12 @@
 
 from coordinator.requests import Accepted, CreateVm, Declined, ForceDisk
 from protocol.disks import DiskId
+from protocol.names import NodeName
 from tests.coordinator.driver import World
 from tests.coordinator.storage.san import San
 from tests.coordinator.storage.stories import (
     DETECTED_S,
     SQL,
-    A,
     disk_row,
     on_volume,
     owner_of,
@@ -19,7 +19,7 @@ def unfenced() -> tuple[World, San, DiskId, str]:
     """The owner died with a VM, and the target removes nobody's keys."""
     world, san, disk = shared()
     owner = owner_of(world, disk)
-    assert isinstance(world.ask(CreateVm(SQL, on_volume(), A.__class__(owner), True)), Accepted)
+    assert isinstance(world.ask(CreateVm(SQL, on_volume(), NodeName(owner), True)), Accepted)
     world.after(3)
     san.cannot_fence = "the target is half broken"
     world.die(owner)

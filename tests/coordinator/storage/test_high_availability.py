@@ -6,13 +6,13 @@ from coordinator.requests import (
     Accepted,
     CreateVm,
     Declined,
-    PauseNode,
     MigrateVm,
     MoveGroup,
+    PauseNode,
     Request,
     StopVm,
 )
-from protocol.names import NodeName, Verify
+from protocol.names import Verify, VmName
 from tests.coordinator.driver import World, formed, with_vm
 from tests.coordinator.ground import spec
 from tests.coordinator.storage.san import San
@@ -28,8 +28,12 @@ def with_local() -> tuple[World, San]:
 
 @pytest.mark.parametrize(
     "request_",
-    [MoveGroup(SQL, B), MoveGroup(SQL, None), MigrateVm(SQL, B, "", Verify.OFF)]
-    + [MigrateVm(SQL, None, "", Verify.OFF)],
+    [
+        MoveGroup(SQL, B),
+        MoveGroup(SQL, None),
+        MigrateVm(SQL, B, "", Verify.OFF),
+        MigrateVm(SQL, None, "", Verify.OFF),
+    ],
 )
 def test_to_move_it_is_refused_with_one_sentence(request_: Request) -> None:
     world, _ = with_local()
@@ -77,7 +81,7 @@ def test_its_nodes_death_is_its_end_until_the_node_is_back() -> None:
 
 def test_a_vm_on_the_volume_fails_over_beside_it() -> None:
     world, _ = with_local()
-    other = SQL.__class__("sql02")
+    other = VmName("sql02")
     world.ask(CreateVm(other, on_volume(), A, True))
     world.after(3)
     world.die("a")

@@ -15,7 +15,7 @@ from coordinator.storage.removals import TakeFilesRemoved
 from coordinator.store.rows import DeletedRow
 from protocol.disks import DiskId
 from protocol.messages import FilesRemoved
-from protocol.names import Epoch, Incarnation
+from protocol.names import NO_VOLUME, Epoch, Incarnation
 from tests.coordinator.driver import World, another
 from tests.coordinator.storage.san import San
 from tests.coordinator.storage.stories import (
@@ -94,7 +94,7 @@ def test_a_disk_that_nobody_sees_any_more_can_be_given_back_with_what_is_on_it()
     world.drain()
 
     assert isinstance(world.ask(RemoveSharedVolume("Volume1")), Accepted)
-    plain = dataclasses.replace(on_volume(), disks=(), home="")
+    plain = dataclasses.replace(on_volume(), disks=(), home=NO_VOLUME)
     assert isinstance(world.ask(CreateVm(SQL, plain, A, False)), Accepted)
 
 
@@ -139,6 +139,7 @@ def test_a_late_word_of_an_older_vm_or_of_no_owner_counts_for_nothing() -> None:
     world, _, disk = with_deleted("it is busy")
     row = world.row(f"disk/{disk}")
     owner, epoch = Incarnation(str(row["owner_incarnation"])), Epoch(int(str(row["epoch"])))
+    scene = world.core._desk.scene
 
     for said in (
         TakeFilesRemoved(disk, SQL, Epoch(0), owner, epoch),
@@ -146,8 +147,8 @@ def test_a_late_word_of_an_older_vm_or_of_no_owner_counts_for_nothing() -> None:
         TakeFilesRemoved(disk, SQL, Epoch(1), owner, Epoch(epoch - 1)),
         TakeFilesRemoved(DiskId("other"), SQL, Epoch(1), owner, epoch),
     ):
-        assert said.draft(world.core._desk.scene) is None, said
-    assert TakeFilesRemoved(disk, SQL, Epoch(1), owner, epoch).draft(world.core._desk.scene) is not None
+        assert said.draft(scene) is None, said
+    assert TakeFilesRemoved(disk, SQL, Epoch(1), owner, epoch).draft(scene) is not None
     agent = world[str(row["owner"])]
     head = agent.known, agent.term, agent.incarnation
     agent.say(FilesRemoved(*head, disk, epoch, SQL, Epoch(1), "no"))
@@ -157,3 +158,9 @@ def test_a_late_word_of_an_older_vm_or_of_no_owner_counts_for_nothing() -> None:
 
 def test_a_deleted_vm_of_an_older_store_has_no_files_left() -> None:
     assert DeletedRow.read({"name": SQL, "epoch": 3}) == DeletedRow(SQL, Epoch(3))
+
+
+def test_what_is_left_of_a_vm_keeps_where_its_files_are() -> None:
+    gone = DeletedRow(SQL, Epoch(3), (DiskId("6001"), DiskId("6002")))
+
+    assert DeletedRow.read(gone.data()) == gone

@@ -17,7 +17,7 @@ from coordinator.requests import (
     StopVm,
 )
 from protocol.disks import DiskContent, DiskId
-from protocol.messages import GaveUp, OwnDisk, Progress, ReleaseDisk, StartVm, VolumeAt
+from protocol.messages import GaveUp, OwnDisk, Progress, ReleaseDisk, RemoveFiles, StartVm, VolumeAt
 from protocol.names import AttemptId, NodeName, Step, Verify, VmDisk, VmName, VmSpec, VolumeName
 from tests.coordinator.agent import Scripted
 from tests.coordinator.driver import World, another
@@ -118,7 +118,8 @@ def test_no_other_node_is_told_who_serves_it() -> None:
     }
     for name in "bc":
         places = told[world.links[NodeName(name)]]
-        assert places and all(place.owner is None and place.root == "" for place in places)
+        assert places
+        assert all(place.owner is None and place.root == "" for place in places)
 
 
 def test_only_a_disk_of_available_storage_is_taken_and_only_once() -> None:
@@ -134,17 +135,20 @@ def test_a_virtual_disk_that_does_not_fit_is_refused() -> None:
     world, _ = clustered()
 
     refusal = world.ask(CreateVm(SQL, with_disk(1 << 30), A, True, disk=DISK))
-    assert isinstance(refusal, Declined) and refusal.code == "disk-too-small"
+    assert isinstance(refusal, Declined)
+    assert refusal.code == "disk-too-small"
 
 
 def test_its_owner_is_changed_by_moving_the_group_only() -> None:
     world, _, _ = of_its_own()
 
     refusal = world.ask(MoveClusterDisk(DISK, B))
-    assert isinstance(refusal, Declined) and refusal.code == "use-group"
+    assert isinstance(refusal, Declined)
+    assert refusal.code == "use-group"
     assert "group move sql01" in refusal.sentence
     refusal = world.ask(RemoveClusterDisk(DISK))
-    assert isinstance(refusal, Declined) and refusal.code == "not-available-storage"
+    assert isinstance(refusal, Declined)
+    assert refusal.code == "not-available-storage"
 
 
 def test_a_vm_that_was_deleted_gives_it_back_without_its_files() -> None:
@@ -152,7 +156,12 @@ def test_a_vm_that_was_deleted_gives_it_back_without_its_files() -> None:
     world.ask(StopVm(SQL))
     world.after(2)
 
+    san.silent.add("a")
     assert isinstance(world.ask(DeleteVm(SQL)), Accepted)
+    world.after(3)
+    assert [send.message.vm for send in world.sent(RemoveFiles)][:1] == [SQL]  # type: ignore[union-attr]
+    assert world.row(f"disk/{disk}")["role"] == "Virtual Machine", "its files are there still"
+    san.silent.clear()
     world.after(6)
 
     row = world.row(f"disk/{disk}")
@@ -181,7 +190,8 @@ def test_a_group_that_runs_is_stopped_then_its_disk_moves_then_it_starts() -> No
     assert isinstance(world.ask(MoveGroup(SQL, B)), Accepted)
     world.after(5)
     assert where(world, disk) == ("b", "b")
-    assert world.running()["b"] == ["sql01"] and owners_on(san, disk) == ["b-1"]
+    assert world.running()["b"] == ["sql01"]
+    assert owners_on(san, disk) == ["b-1"]
 
 
 def test_the_death_of_its_node_is_a_fence_then_the_disk_then_the_vm() -> None:
@@ -191,7 +201,8 @@ def test_the_death_of_its_node_is_a_fence_then_the_disk_then_the_vm() -> None:
     world.after(DETECTED_S + 8)
 
     at, runs = where(world, disk)
-    assert at == runs and at in ("b", "c")
+    assert at == runs
+    assert at in ("b", "c")
     assert any(of == disk and "a-1" in lives for _, of, lives in san.fences)
     assert world.row(f"disk/{disk}")["epoch"] > 1
 
@@ -218,7 +229,8 @@ def test_an_owner_that_lost_its_path_is_fenced_and_the_vm_goes_where_the_disk_ca
     world.drain()
     world.after(25)
     at, runs = where(world, disk)
-    assert at == runs and at in ("b", "c"), world.row(f"vm/{SQL}")
+    assert at == runs, world.row(f"vm/{SQL}")
+    assert at in ("b", "c")
 
 
 # ---- live migration
@@ -232,7 +244,8 @@ def test_at_s10_the_disk_goes_to_the_target_and_the_vm_only_with_the_commit() ->
     consents(world)
 
     assert where(world, disk) == ("b", "b")
-    assert world.running()["b"] == ["sql01"] and owners_on(san, disk) == ["b-1"]
+    assert world.running()["b"] == ["sql01"]
+    assert owners_on(san, disk) == ["b-1"]
 
 
 def test_a_consent_before_the_disk_is_with_the_target_commits_nothing() -> None:
@@ -264,7 +277,8 @@ def test_an_attempt_that_ends_after_the_move_brings_the_disk_back_and_says_so(wh
             world.drain()
     world.after(4)
 
-    assert where(world, disk) == ("a", "a") and owners_on(san, disk) == ["a-1"]
+    assert where(world, disk) == ("a", "a")
+    assert owners_on(san, disk) == ["a-1"]
     assert "Cluster Disk 1 goes back to node a" in world.attempt(1)["reason"]
     assert world.running() == {"a": ["sql01"], "b": [], "c": []}
 
@@ -300,8 +314,8 @@ def test_whoever_dies_at_s10_vm_and_disk_end_on_one_node(point: object, dies: st
     world.after(DETECTED_S + 15)
 
     at, runs = where(world, disk)
-    assert at is not None and at == runs, (world.row(f"disk/{disk}"), world.row(f"vm/{SQL}"))
-    assert at != dies
+    assert at == runs, (world.row(f"disk/{disk}"), world.row(f"vm/{SQL}"))
+    assert at not in (None, dies)
     assert sum(len(vms) for name, vms in world.running().items() if name != dies) == 1
     assert any(f"{dies}-1" in lives for _, of, lives in san.fences if of == disk)
 
@@ -332,7 +346,8 @@ def test_a_new_coordinator_at_s10_goes_on_from_the_rows(point: object, commits: 
     later.after(5)
 
     end = "b" if commits else "a"
-    assert where(later, disk) == (end, end) and owners_on(san, disk) == [f"{end}-1"]
+    assert where(later, disk) == (end, end)
+    assert owners_on(san, disk) == [f"{end}-1"]
     assert [name for name, vms in later.running().items() if vms] == [end]
 
 
@@ -351,4 +366,5 @@ def test_the_disk_moves_no_more_once_the_attempt_is_decided() -> None:
     )
     world.drain()
     world.after(3)
-    assert where(world, disk) == ("a", "a") and len(world.sent(ReleaseDisk)) == releases
+    assert where(world, disk) == ("a", "a")
+    assert len(world.sent(ReleaseDisk)) == releases

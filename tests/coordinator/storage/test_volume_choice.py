@@ -10,7 +10,7 @@ from coordinator.storage.volume_choice import proposed
 from coordinator.store.disk_rows import DiskRow, DiskState, Registrant, disk_key
 from protocol.disks import DiskId, DiskRole, VolumeAccess, VolumeStatus
 from protocol.messages import DiskReport
-from protocol.names import NO_VOLUME, Epoch, NodeName, Term, VmDisk, VmSpec, VolumeName
+from protocol.names import NO_VOLUME, Epoch, NodeName, Term, VmDisk, VmName, VmSpec, VolumeName
 from tests.coordinator.driver import formed
 from tests.coordinator.ground import spec
 from tests.coordinator.stage import LAB, Stage, life
@@ -88,7 +88,7 @@ def test_in_a_cluster_without_volumes_nothing_is_proposed() -> None:
 
     assert isinstance(world.ask(CreateVm(SQL, spec(), A, True)), Accepted)
     assert world.row("vm/sql01")["spec"]["home"] == ""
-    refusal = world.ask(CreateVm(SQL.__class__("x"), WITH_DISK, A, True))
+    refusal = world.ask(CreateVm(VmName("x"), WITH_DISK, A, True))
     assert isinstance(refusal, Declined)
     assert (refusal.status, refusal.code) == (422, "disk-without-volume")
 

@@ -5,6 +5,7 @@ write that was answered, and what another file left is never read.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from protocol import messages as say
 from protocol.disks import RegistrationKey
 from protocol.names import ClusterId, Epoch, Incarnation, VmName, VolumeName
 from tests.agent.memory_san import MemoryDisk, MemoryLun
+from tests.agent.volume_ground import VM, VOLUME, Ground
 
 MIB = 1024 * 1024
 OLD, NEW = b"\xaa" * BLOCK_BYTES, b"\x55" * BLOCK_BYTES
@@ -29,6 +31,7 @@ class HeldLun(MemoryLun):
     """Each write of zeros waits for a gate of its own, where there is one; other writes pass."""
 
     gates: deque[asyncio.Event]
+    held: Sequence[asyncio.Event] = ()
 
     async def write(
         self, lba: int, buffers: Sequence[bytes | memoryview], fua: bool = False
@@ -37,9 +40,10 @@ class HeldLun(MemoryLun):
             await self.gates.popleft().wait()
         await super().write(lba, buffers, fua)
 
-    def hold(self, count: int) -> list[asyncio.Event]:
+    def hold(self, count: int) -> Sequence[asyncio.Event]:
         self.gates = deque(asyncio.Event() for _ in range(count))
-        return list(self.gates)
+        self.held = list(self.gates)
+        return self.held
 
 
 @pytest.fixture
@@ -61,6 +65,8 @@ async def service(lun: HeldLun) -> AsyncIterator[Service]:
     owner = VolumeOwner(ClusterId("c1"), Incarnation("a-1"), KEY, Epoch(1), {CLIENT})
     owner.begin(VolumeName("Volume1"))
     yield Service(owner, mount, lambda: True)
+    for gate in lun.held:
+        gate.set()
     await mount.end()
 
 
@@ -154,3 +160,28 @@ async def test_a_new_owner_shows_what_was_written_and_zeros_around_it(
 
     assert await read(mount, grant, 0) == NEW
     assert await read(mount, grant, BLOCK_BYTES) == bytes(BLOCK_BYTES)
+
+
+async def test_first_writes_one_behind_the_other_ask_the_owner_less_and_less(
+    tmp_path: Path,
+) -> None:
+    async with Ground(tmp_path) as ground:
+        await ground.format(ground.nodes["a"])
+        a, b = ground.nodes["a"], ground.nodes["b"]
+        await b.volumes.make_vhd(VOLUME, "/vm1/disk.vhd", 12 * MIB)
+        disk = await b.volumes.open_vhd(VOLUME, "/vm1/disk.vhd", VM, Epoch(1))
+        ownership = a.disks.owned(ground.there.disk)
+        assert ownership is not None
+        assert ownership.service is not None
+        before = ownership.service.mount.filesystem.committer.journal.sequence
+
+        pieces = range(0, 12 * MIB, 64 * 1024)
+        writes = [disk.write(at, [bytes([at >> 16]) * 65536]) for at in pieces]
+        await asyncio.gather(*writes)
+        whole = memoryview(bytearray(12 * MIB))
+        await disk.read_into(0, whole)
+        records = ownership.service.mount.filesystem.committer.journal.sequence - before
+        await disk.close()
+
+    assert bytes(whole) == b"".join(bytes([at >> 16]) * 65536 for at in pieces)
+    assert records < 8

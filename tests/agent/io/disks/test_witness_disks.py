@@ -1,4 +1,4 @@
-"""The witness and its copies on a LUN keep what those in a folder keep, and outlive their target."""
+"""Witness and copies on a LUN keep what those in a folder keep, and outlive their target."""
 
 import asyncio
 import itertools
@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from agent.disks.witness_area import COPIES_AT_BYTES, WITNESS_BYTES
+from agent.copy_record import DatabaseCopy
+from agent.disks.witness_area import COPIES_AT_BYTES
 from agent.io.disks.connection import Portal
 from agent.io.disks.loop import DiskLoop
 from agent.io.disks.targets import Account
 from agent.io.disks.witness_disks import WitnessDisks, WitnessLun
 from agent.volumes.errors import Conflict
 from lab.tgtd import TARGET
-from protocol.disks import DiskId
+from protocol.disks import WITNESS_BYTES_MIN, DiskId
 from protocol.errors import NotReady, PeerUnreachable
 from protocol.names import Incarnation
 from tests.agent import copy_port, witness_port
@@ -28,7 +29,7 @@ from tests.agent.io.disks.ground import Relay
 from tests.agent.witness_port import WitnessPortContract, record
 
 LUNS = 40
-SIZE_BYTES = -(-WITNESS_BYTES // 4096) * 4096
+SIZE_BYTES = WITNESS_BYTES_MIN
 
 
 class San:
@@ -134,12 +135,12 @@ class Holding:
     def __init__(self, lun: WitnessLun) -> None:
         self._lun = lun
 
-    def keep(self, copy: copy_port.DatabaseCopy) -> None:
+    def keep(self, copy: DatabaseCopy) -> None:
         version, _ = self._lun.read()
         assert self._lun.write_if(version, record("x"))
         self._lun.keep(copy)
 
-    def newest(self) -> copy_port.DatabaseCopy | None:
+    def newest(self) -> DatabaseCopy | None:
         return self._lun.newest()
 
 
