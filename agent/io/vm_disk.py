@@ -74,9 +74,11 @@ class DiskOfVm:
         """What was opened under an older epoch is opened anew; the guest waits until it is."""
         if not (self._opened and self._opened.disks) or self._is_ending:
             return
-        self._epoch = epoch
+        is_same, self._epoch = self._epoch == epoch, epoch
         if self._opened.epoch == epoch or self._relocation is not None:
             return  # what moves is opened anew once it has been decided where it is
+        if is_same and self._reopening is not None and not self._reopening.done():
+            return  # it is being opened
         if self._reopening is not None:
             self._reopening.cancel()
         self._reopening = asyncio.create_task(self._reopen(epoch, self._reopening))
@@ -87,11 +89,14 @@ class DiskOfVm:
         while not self._is_ending:
             work = self._fresh(epoch, boot=False)
             self._opening = asyncio.create_task(work)
-            await asyncio.wait({self._opening}, timeout=AGAIN_S)
-            if not self._opening.done():  # it may be on its way back from another node
-                self._feed(DiskStuck(self._vm, "its disks are not to be had here yet"))
             try:
+                await asyncio.wait({self._opening}, timeout=AGAIN_S)
+                if not self._opening.done():  # it may be on its way back from another node
+                    self._feed(DiskStuck(self._vm, "its disks are not to be had here yet"))
                 fresh = await asyncio.shield(self._opening)
+            except asyncio.CancelledError:
+                self._opening.cancel()  # nobody else would close it
+                raise
             except (ClusterError, OSError) as error:
                 kind = DiskGone if isinstance(error, FINAL) else DiskStuck
                 self._feed(kind(self._vm, str(error)))

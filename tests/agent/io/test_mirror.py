@@ -240,15 +240,22 @@ async def test_a_new_place_that_does_not_answer_is_told_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mirror, "LATE_S", 0.01)
-    lots, told = random.Random(1), asyncio.Event()
+    lots, told, troubles = random.Random(1), asyncio.Event(), list[str]()
+
+    def trouble(reason: str) -> None:
+        troubles.append(reason)
+        told.set()
+
     old, new = Blocks(lots), Blocks(lots, hangs=asyncio.Event())
     disk = MirroredDisk(old)
-    disk.mirror(new, lambda reason: told.set())
+    disk.mirror(new, trouble)
     writing = asyncio.create_task(disk.write(0, bytes_of("one"), fua=True))
     async with asyncio.timeout(5):
         await told.wait()
     await disk.leave()
     await writing
+
+    assert "has not answered for" in troubles[0]
 
 
 async def test_a_write_that_the_new_place_refused_is_not_answered_but_done_again_there() -> None:

@@ -98,8 +98,10 @@ async def test_pages_that_a_disk_has_filled_are_found_like_those_that_the_guest_
         await with_guest(here, DATABASE)
         await more(here, 100)
         for number in range(3):
+            began = steps(here)
             await moved(here, there, DATABASE, Epoch(E + number), AttemptId(A + number), 3)
             here, there = there, here
+            assert steps(here) > began, "the guest read meanwhile"
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)

@@ -60,7 +60,8 @@ def row(world: World) -> VmRow:
 
 
 def heard(agent: Scripted, kind: type) -> list[MoveStorage | StorageDecided]:
-    return [message for message in agent.heard if isinstance(message, kind)]
+    orders = [said for said in agent.heard if isinstance(said, MoveStorage | StorageDecided)]
+    return [order for order in orders if isinstance(order, kind)]
 
 
 def says(world: World, name: str, kind: Callable[..., FromAgent], *more: object) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from coordinator.store.book import Book
 from coordinator.store.interface import pack, unpack
+from coordinator.store.move_rows import StorageMove
 from coordinator.store.rows import (
     AttemptRow,
     ClusterRow,
@@ -37,6 +38,7 @@ from protocol.names import (
     ViewNumber,
     VmName,
     VmSpec,
+    VolumeName,
     VoteConfig,
     Workload,
 )
@@ -47,6 +49,20 @@ VIEW = View(
     ViewNumber(7),
     (Member(NODE, LIFE, Endpoint(((NetworkName("lan"), "127.0.0.1"),), 1, 2)),),
     VoteConfig(3, ((NODE, 1), (NodeName("b"), 1))),
+)
+MOVED = VmSpec(8192, Workload("idle"), Fill.FILES, 9)
+MOVE = StorageMove(
+    2,
+    VolumeName("Volume2"),
+    MOVED,
+    Epoch(4),
+    LIFE,
+    9.0,
+    Decision.ABORTED,
+    Outcome.CANCELLED,
+    "r",
+    10.0,
+    11.0,
 )
 VM = VmRow(
     VmName("sql01"),
@@ -59,6 +75,7 @@ VM = VmRow(
     AttemptId(3),
     "f",
     "w",
+    MOVE,
 )
 ATTEMPT = AttemptRow(
     AttemptId(3),
