@@ -83,6 +83,8 @@ class Storage:
 
     def told(self, order: StorageOrder) -> Outcome:
         self._cluster = order.cluster
+        if isinstance(order, OwnDisk | FormatDisk) and self.me not in self._members:
+            return []  # said again; until then this life knows of no member, and all are strangers
         match order:
             case UseDisks():
                 return self._use(order)

@@ -131,10 +131,13 @@ def candidates(
     scene: Scene, row: DiskRow, avoid: Iterable[NodeName] = ()
 ) -> list[tuple[int, int, NodeName]]:
     """Who could own the disk, the best first: nodes that are Up before those that are paused, then
-    who owns the fewest disks, then by id.
+    who owns the fewest disks, then by id. An owner lives by the held view: it takes the reservation
+    from whoever is in no view that it knows.
     """
     shunned, found = set(avoid), []
     for agent in members(scene):
+        if scene.held is None or agent.acked < scene.held.number:
+            continue
         node = scene.book.nodes.get(agent.node)
         if node is None or agent.node in shunned or node.stopped:
             continue

@@ -22,7 +22,19 @@ from protocol.disks import (
     registration_key,
 )
 from protocol.messages import StorageReport
-from protocol.names import ClusterId, Epoch, Incarnation, Term, VolumeName
+from protocol.names import (
+    ClusterId,
+    Endpoint,
+    Epoch,
+    Incarnation,
+    Member,
+    NodeName,
+    Term,
+    View,
+    ViewNumber,
+    VolumeName,
+    VoteConfig,
+)
 
 CLUSTER, TERM, ME = ClusterId("c1"), Term(1), Incarnation("a-1")
 DISK, OTHER = DiskId("6001"), DiskId("6002")
@@ -63,8 +75,16 @@ def reports(outcome: Outcome, kind: type[StorageReport]) -> list[StorageReport]:
     return [report for report in made if isinstance(report, kind)]
 
 
+VIEW = View(
+    ViewNumber(1),
+    (Member(NodeName("a"), ME, Endpoint((), 1, 2)),),
+    VoteConfig(1, ((NodeName("a"), 1),)),
+)
+
+
 def used() -> Storage:
     storage = Storage(ME)
+    storage.live_by(VIEW)
     storage.happened(seen())
     assert storage.told(use(DISK)) == [words.UseDisk(DISK, KEYS[0])]
     storage.happened(seen(KEYS[0], 1))
@@ -240,6 +260,19 @@ def test_a_report_says_all_that_is_seen_and_how_it_is_used() -> None:
     assert storage.happened(words.VolumeTurned(status)) == []
     out = storage.told(say.VolumeGone(*HEAD, DISK, VOLUME))
     assert out[0] == words.LeaveVolume(DISK)
+
+
+def test_who_lives_by_no_view_takes_no_disk_since_every_key_would_be_a_strangers() -> None:
+    storage = Storage(ME)
+    storage.happened(seen())
+    storage.told(use(DISK))
+    storage.happened(seen(KEYS[0], 1))
+    storage.told(say.GrantDisk(*HEAD, DISK, 1))
+    before = storage.told(own(5))
+    storage.live_by(VIEW)
+
+    assert before == []
+    assert [type(action) for action in storage.told(own(5))] == [words.TakeDisk]
 
 
 def test_a_node_without_disks_reports_none_to_a_new_leader() -> None:

@@ -137,6 +137,8 @@ class Stage:
         votes = VoteConfig(1, tuple((NodeName(n), 1) for n in self.names))
         view = View(ViewNumber(number), found, votes)
         self.put(VIEW, ViewRow(view, held or view, self.scene.term).data())
+        for agent in self.scene.agents:
+            agent.acked = view.number if held is None else held.number
         return view
 
     # ---- VMs and attempts

@@ -13,12 +13,14 @@ from coordinator.requests import (
     AddClusterDisk,
     AddSharedVolume,
     CancelAttempt,
+    CancelStorageMove,
     CheckSharedVolume,
     CreateVm,
     Declined,
     DeleteVm,
     EvictNode,
     FailResource,
+    ForceDisk,
     ForceQuorum,
     FormCluster,
     JoinNode,
@@ -26,6 +28,7 @@ from coordinator.requests import (
     MigrateVm,
     MoveClusterDisk,
     MoveGroup,
+    MoveVmStorage,
     PauseNode,
     RedirectVolume,
     RemoveClusterDisk,
@@ -89,6 +92,9 @@ REQUESTS: list[Request] = [
     RenameSharedVolume("Volume1", "Data"),
     RedirectVolume("Volume1", True),
     CheckSharedVolume("Volume1"),
+    ForceDisk("Cluster Disk 1", oath=True),
+    MoveVmStorage(SQL, "Volume2"),
+    CancelStorageMove(SQL),
 ]
 
 

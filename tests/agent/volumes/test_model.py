@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from agent.volumes.errors import FileInUse, VolumeError, VolumeFull
+from agent.volumes.errors import FileInUse, StaleEpoch, VolumeError, VolumeFull
 from agent.volumes.extents import BLOCK_BYTES, Extent
 from agent.volumes.grants import Opened
 from tests.agent.volumes.ground import assert_sound, carry_out, content, formatted, mounted, owned
@@ -130,6 +130,12 @@ class Volume(RuleBasedStateMachine):
         if not key or not self.files[key]:
             return
         size = len(self.files[key])
+        try:
+            self.filesystem.look(grant)
+        except StaleEpoch:
+            newer = [other for other, (same, _) in self.opened.items() if same == key]
+            assert max(newer) > grant, "the VM has opened it since, under a newer owner"
+            return
         if prepared:
             extents = self.filesystem.convert(grant, 0, size)
             self.done()

@@ -133,7 +133,11 @@ async def test_a_vote_is_taken_and_given_back() -> None:
             *(422, "witness"),
         ),
         ({"mode": "NodeMajority", "witness": {"kind": "Disk", "path": "/w"}}, 422, "witness"),
-        ({"mode": "NodeAndDiskMajority", "witness": {"kind": "Disk", "path": "w"}}, 422, "w"),
+        (
+            {"mode": "NodeAndDiskMajority", "witness": {"kind": "Disk", "path": "w"}},
+            404,
+            "no disk 'w'",
+        ),
         (
             {
                 "mode": "NodeAndDiskMajority",
