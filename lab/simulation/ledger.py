@@ -75,6 +75,8 @@ class Ledger:
         def read(data: bytes | None) -> None:
             if data is None:
                 return done("Its disk cannot be read under this epoch.")
+            if self._client is None:
+                return done("It was stopped while it looked.")
             blocks = [data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)]
             found.extend(blocks)
             if ZEROS in blocks:
@@ -160,9 +162,10 @@ class Ledger:
                 then()
             elif not self.is_over and self.worker.alive:
                 reason = f"The disk of {self.vm} takes nothing from this node any more."
-                is_newest = self.worker.epoch == self.epoch
-                kind = events.DiskGone if is_newest else events.DiskStuck
-                self.agent.feed(kind(self.vm, reason))
+                if self.worker.epoch == self.epoch:
+                    self.agent.feed(events.DiskGone(self.vm, reason))
+                else:
+                    self.obey(self.worker.epoch)  # it was opened anew, and the entry is written again
             if self._io is None:
                 self._settled()
 

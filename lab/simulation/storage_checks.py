@@ -58,8 +58,13 @@ class StorageChecks:
             )
 
     def serves(self, disk: DiskId, life: str, epoch: int) -> None:
-        """An owner begins to serve: nobody else can, whatever they believe."""
+        """An owner begins to serve: nobody else can, whatever they believe.
+
+        One that slept while it was deposed may believe it; without a key it can do nothing.
+        """
         row = self.disks.get(disk)
+        if not self.has_key(disk, life):
+            return
         if row is None or row["owner_incarnation"] != life or row["epoch"] != epoch:
             raise Violation(f"{life} serves {disk} under epoch {epoch}, and the row says {row}")
         for other, older in self._serving.get(disk, {}).items():

@@ -24,7 +24,7 @@ class Stage:
         self.san = SimSan(World(1), (DISK,), 1 << 20)
         self.vms = {"vm1": {"owner_incarnation": "node1-1", "epoch": 2}}
         self.checks = StorageChecks(self.san, MemoryStore(), self.vms)
-        self.keys = {"node1-1"}
+        self.keys = {"node1-1", "node2-1"}
         self.checks.has_key = lambda disk, life: life in self.keys
         self.row("node1-1", 3)
         self.checks.serves(DISK, "node1-1", 3)
@@ -141,6 +141,18 @@ def _epoch_goes_back(stage: Stage) -> None:
 
 def _epoch_has_two_owners(stage: Stage) -> None:
     stage.row("node2-1", 3)
+
+
+def test_who_slept_while_it_was_deposed_may_believe_what_it_likes() -> None:
+    stage = Stage()
+    stage.keys.discard("node2-1")
+
+    stage.checks.serves(DISK, "node2-1", 3)
+
+    stage.row("node2-1", 4)
+    stage.keys = {"node2-1"}
+    stage.checks.serves(DISK, "node2-1", 4)
+    assert stage.checks.has_key(DISK, "node2-1")
 
 
 def _owner_of_no_row(stage: Stage) -> None:
