@@ -165,7 +165,7 @@ class Ledger:
                 if self.worker.epoch == self.epoch:
                     self.agent.feed(events.DiskGone(self.vm, reason))
                 else:
-                    self.obey(self.worker.epoch)  # it was opened anew, and the entry is written again
+                    self.obey(self.worker.epoch)  # opened anew; the entry is written again
             if self._io is None:
                 self._settled()
 
