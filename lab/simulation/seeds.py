@@ -4,25 +4,24 @@ when all has healed.
 
 import collections
 import hashlib
-import multiprocessing
 import time
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from lab.simulation.chaos import CELLS, NO_STEP, Cell, Chaos, setting_of
 from lab.simulation.cluster import SimCluster
 from lab.simulation.faults import FAULTS
 from lab.simulation.operators import Operators
+from lab.simulation.showing import is_well, played, replayed, shown, verdict
 from protocol.names import Step
 
 FAULTY_MAX_S = 1500.0
 TAIL_S = 150.0
-LOG_LINES = 60
+COMMAND = "hvlab sim"
 LONG_LIVES = 400
 """Seeds below this live long lives; there are many more short ones above."""
 
@@ -70,6 +69,13 @@ class Report:
     coverage: dict[tuple[str, str], int] = field(default_factory=dict)
     trouble: str = ""
     log: tuple[str, ...] = ()
+
+    @property
+    def vague(self) -> str:
+        return (
+            f"{self.faults} faults took effect, {self.past_pause} migrations came past S8,"
+            f" {self.played_s:.0f} s were played"
+        )
 
     @property
     def is_conclusive(self) -> bool:
@@ -153,71 +159,34 @@ def play(seed: int) -> Report:
 
 def play_all(seeds: Iterable[int], processes: int = 2) -> Iterator[Report]:
     """Reports as they come; with one process in this very one."""
-    if processes == 1:
-        yield from map(play, seeds)
-        return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(play, seeds, chunksize=2)
+    return played(play, seeds, processes)
 
 
 def simulate(seeds: Iterable[int], processes: int = 2, console: Console | None = None) -> bool:
     """Play `seeds` and show what came of them; True if every promise was kept in every one."""
     console = console or Console()
     wanted, began = list(seeds), time.monotonic()
-    reports: list[Report] = []
-    bar = Progress(
-        TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console
-    )
-    with bar:
-        task = bar.add_task("seeds", total=len(wanted))
-        for report in play_all(wanted, processes):
-            reports.append(report)
-            bar.advance(task)
-            if report.trouble or not report.is_conclusive:
-                tell(report, console)
+    reports = shown(play_all(wanted, processes), len(wanted), COMMAND, console)
     console.print(coverage_table(reports))
     console.print(summary(reports, time.monotonic() - began), highlight=False)
-    return all(not report.trouble and report.is_conclusive for report in reports)
+    return all(map(is_well, reports))
 
 
 def replay(seed: int, console: Console | None = None) -> bool:
     """Play one seed with all that can be told of it."""
-    console = console or Console()
     player = Player(seed, is_verbose=True)
     report = player.play()
-    for line in player.cluster.world.log:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    tell(report, console, with_log=False)
-    return not report.trouble and report.is_conclusive
-
-
-def tell(report: Report, console: Console, with_log: bool = True) -> None:
-    """What is wrong with a seed, its last words, and how to see it again."""
-    if report.trouble:
-        for line in report.log[-LOG_LINES:] if with_log else ():
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"seed {report.seed}: {report.trouble}", markup=False, soft_wrap=True)
-        console.print(f"replay: hvlab sim --seed {report.seed}", markup=False)
-    elif not report.is_conclusive:
-        console.print(
-            f"seed {report.seed} is inconclusive: {report.faults} faults took effect,"
-            f" {report.past_pause} migrations came past S8, {report.played_s:.0f} s were played"
-        )
-    else:
-        console.print(f"seed {report.seed}: all promises kept, log {report.fingerprint[:16]}")
+    return replayed(report, player.cluster.world.log, COMMAND, console or Console())
 
 
 def summary(reports: list[Report], took_s: float) -> str:
-    failed = [report.seed for report in reports if report.trouble]
-    vague = [report.seed for report in reports if not report.trouble and not report.is_conclusive]
     played_h = sum(report.played_s for report in reports) / 3600
     lines = [
         f"{len(reports)} seeds, {played_h:.1f} simulated hours,"
         f" {sum(r.events for r in reports)} events,"
         f" {sum(r.faults for r in reports)} faults that took effect,"
         f" {sum(r.past_pause for r in reports)} migrations past S8, in {took_s:.0f} s",
-        f"slowest to be well again: {max((r.settled_s for r in reports), default=0.0):.0f} s",
-        f"broken: {sorted(failed) or 'none'}; inconclusive: {sorted(vague) or 'none'}",
+        *verdict(reports),
     ]
     return "\n".join(lines)
 

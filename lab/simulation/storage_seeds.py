@@ -5,7 +5,6 @@ A life of its own beside `seeds.py`, whose seeds stay what they were.
 
 import collections
 import hashlib
-import multiprocessing
 import time
 import traceback
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,6 @@ from random import Random
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from agent.convergence import DEFAULT_POLICY
@@ -35,6 +33,7 @@ from lab.simulation.cluster import Setting, SimCluster
 from lab.simulation.faults import Fault
 from lab.simulation.net import Weather
 from lab.simulation.san import BLOCK_BYTES
+from lab.simulation.showing import is_well, played, replayed, shown, verdict
 from lab.simulation.storage_faults import STORAGE_FAULTS
 from lab.simulation.store import Trouble
 from lab.simulation.volume_files import FILE_BLOCKS
@@ -59,7 +58,7 @@ ACTIVE_MAX = 2
 REST_S = (1.0, 6.0)
 LENGTHS_S = ((0.05, 1.0), (1.0, 6.0), (6.0, 20.0))
 FORMED_WITHIN_S = 60.0
-LOG_LINES = 60
+COMMAND = "hvlab sim --storage"
 VM_PAGES = 8
 
 
@@ -102,6 +101,10 @@ class StorageReport:
     faults: dict[str, int] = field(default_factory=dict)
     trouble: str = ""
     log: tuple[str, ...] = ()
+
+    @property
+    def vague(self) -> str:
+        return f"{self.effective} faults took effect, {self.acks} entries were acknowledged"
 
     @property
     def is_conclusive(self) -> bool:
@@ -317,55 +320,24 @@ def play(seed: int) -> StorageReport:
 
 
 def play_all(seeds: Iterable[int], processes: int = 2) -> Iterator[StorageReport]:
-    if processes == 1:
-        yield from map(play, seeds)
-        return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(play, seeds, chunksize=2)
+    return played(play, seeds, processes)
 
 
 def simulate(seeds: Iterable[int], processes: int = 2, console: Console | None = None) -> bool:
     """Play `seeds` and show what came of them; True if every promise was kept in every one."""
     console = console or Console()
     wanted, began = list(seeds), time.monotonic()
-    reports: list[StorageReport] = []
-    columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("seeds", total=len(wanted))
-        for report in play_all(wanted, processes):
-            reports.append(report)
-            bar.advance(task)
-            if report.trouble or not report.is_conclusive:
-                tell(report, console)
+    reports = shown(play_all(wanted, processes), len(wanted), COMMAND, console)
     console.print(fault_table(reports))
     console.print(summary(reports, time.monotonic() - began), highlight=False)
-    return all(not report.trouble and report.is_conclusive for report in reports)
+    return all(map(is_well, reports))
 
 
 def replay(seed: int, console: Console | None = None) -> bool:
     """Play one seed with all that can be told of it."""
-    console = console or Console()
     player = StoragePlayer(seed, is_verbose=True)
     report = player.play()
-    for line in player.cluster.world.log:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    tell(report, console, with_log=False)
-    return not report.trouble and report.is_conclusive
-
-
-def tell(report: StorageReport, console: Console, with_log: bool = True) -> None:
-    if report.trouble:
-        for line in report.log[-LOG_LINES:] if with_log else ():
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"seed {report.seed}: {report.trouble}", markup=False, soft_wrap=True)
-        console.print(f"replay: hvlab sim --storage --seed {report.seed}", markup=False)
-    elif not report.is_conclusive:
-        console.print(
-            f"seed {report.seed} is inconclusive: {report.effective} faults took effect,"
-            f" {report.acks} entries were acknowledged"
-        )
-    else:
-        console.print(f"seed {report.seed}: all promises kept, log {report.fingerprint[:16]}")
+    return replayed(report, player.cluster.world.log, COMMAND, console or Console())
 
 
 def fault_table(reports: Iterable[StorageReport]) -> Table:
@@ -381,15 +353,12 @@ def fault_table(reports: Iterable[StorageReport]) -> Table:
 
 
 def summary(reports: list[StorageReport], took_s: float) -> str:
-    failed = sorted(report.seed for report in reports if report.trouble)
-    vague = sorted(r.seed for r in reports if not r.trouble and not r.is_conclusive)
     return "\n".join(
         [
             f"{len(reports)} seeds, {sum(r.events for r in reports)} events,"
             f" {sum(r.effective for r in reports)} faults that took effect,"
             f" {sum(r.accepted for r in reports)} writes, {sum(r.acks for r in reports)} entries,"
             f" {sum(r.moves for r in reports)} owners of volumes, in {took_s:.0f} s",
-            f"slowest to be well again: {max((r.settled_s for r in reports), default=0.0):.0f} s",
-            f"broken: {failed or 'none'}; inconclusive: {vague or 'none'}",
+            *verdict(reports),
         ]
     )
