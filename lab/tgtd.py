@@ -1,6 +1,7 @@
 """Debian's tgtd, a target that we did not write, in the foreground: for tests and benchmarks."""
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -17,6 +18,14 @@ READY_S = 5.0
 LOOK_EVERY_S = 0.005
 
 
+def program(name: str) -> str:
+    """Where it is: Debian keeps it where only root's PATH looks. Raises FileNotFoundError."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if found is None:
+        raise FileNotFoundError(f"There is no {name} here: install Debian's package tgt.")
+    return found
+
+
 @dataclass(slots=True)
 class Tgtd:
     """One running tgtd."""
@@ -28,7 +37,7 @@ class Tgtd:
 
     def tell(self, *words: str) -> str:
         """`tgtadm` with these words."""
-        command = ["tgtadm", "-C", str(self.control), "--lld", "iscsi", *words]
+        command = [program("tgtadm"), "-C", str(self.control), "--lld", "iscsi", *words]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
@@ -54,7 +63,7 @@ def _begun(folder: Path, portals: int) -> Tgtd:
         ports = free_ports(portals)
         control = 1 + (os.getpid() * 31 + attempt) % 30000
         environment = {**os.environ, "TGT_IPC_SOCKET": str(folder / f"ipc{attempt}")}
-        words = ["tgtd", "-f", "-C", str(control), "--iscsi"]
+        words = [program("tgtd"), "-f", "-C", str(control), "--iscsi"]
         words.append(",".join(f"portal=127.0.0.1:{port}" for port in ports))
         with (folder / f"tgtd{attempt}.log").open("wb") as log:
             process = subprocess.Popen(words, env=environment, stdout=log, stderr=log)
