@@ -155,12 +155,17 @@ async def kill(leaders: Iterable[Process]) -> tuple[Process, ...]:
 
 
 async def _until_gone(processes: Iterable[Process]) -> None:
-    """Wait until none of them runs. What runs elsewhere has no exit to wait for, so look again."""
+    """Wait until none of them runs, and our own children have been waited for: one of many threads
+    may be dead for all to see some time before its last thread is. What runs elsewhere has no exit
+    to wait for, so look again.
+    """
     left = list(processes)
-    while left := [process for process in left if runs(process)]:
+    while True:
         _reap()
+        left = [process for process in left if runs(process) or process.pid in _children]
+        if not left:
+            return
         await asyncio.sleep(POLL_S)
-    _reap()
 
 
 def _reap() -> None:

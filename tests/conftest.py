@@ -60,6 +60,15 @@ def child_processes() -> set[int]:
     return children
 
 
+def state_of(pid: int) -> tuple[str, str]:
+    """Its name and state, for the message."""
+    try:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+    except FileNotFoundError:
+        return "?", "gone"
+    return name, rest.split()[0]
+
+
 @pytest.fixture
 async def _no_task_left() -> AsyncIterator[None]:
     before = asyncio.all_tasks()
@@ -87,7 +96,8 @@ def _no_leak(request: pytest.FixtureRequest) -> Iterator[None]:
     left = open_descriptors() - descriptors
     assert not left, f"the test left descriptors open: {sorted(left)}"
     orphans = child_processes() - processes
-    assert not orphans, f"the test left processes behind: {sorted(orphans)}"
+    named = [(pid, *state_of(pid)) for pid in sorted(orphans)]
+    assert not orphans, f"the test left processes behind: {named}"
 
 
 @pytest.fixture
