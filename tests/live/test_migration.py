@@ -9,6 +9,7 @@ from tests.live.cluster import live_cluster
 
 DROPPING = Programs(agent=(sys.executable, "-m", "tests.live.dropping_agent"))
 WAVE = "wave:rate=60MB/s"
+TRIES = 4
 
 
 async def test_a_busy_guest_moves_without_losing_a_byte_and_goes_on_where_it_was(
@@ -81,10 +82,15 @@ async def test_a_tracker_that_drops_a_dirty_page_is_caught_and_the_guest_stays(
     async with live_cluster(3, tmp_path, story, DROPPING) as cluster:
         await cluster.create("sql01", "64MiB", "node1", WAVE)
 
-        record = await cluster.ended(await cluster.migrate("sql01", "node2", "full"))
+        here, there = "node1", "node2"
+        for _ in range(TRIES):
+            record = await cluster.ended(await cluster.migrate("sql01", there, "full"))
+            if record["outcome"] == "failed" or record["rounds"][-1]["pages"]:
+                break
+            here, there = there, here  # kept from the processor, the guest left nothing to drop
 
         assert record["outcome"] == "failed"
         assert "memory differs" in record["reason"]
         after = await cluster.vm("sql01")
-        assert after["node"] == "node1"
+        assert after["node"] == here
         await cluster.online("sql01", after["steps"])
