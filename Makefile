@@ -49,7 +49,7 @@ chaos-storage: $(INSTALLED) ## hurt a lab with a SAN 200 times, and join what di
 explore: $(INSTALLED) ## go through every execution of two short stories, as far as 45 minutes go
 	@.venv/bin/python -m lab.exploration --minutes 15
 
-bench: $(INSTALLED) ## measure migrations, failovers, and a large cluster at rest
+bench: $(INSTALLED) ## measure migrations, failovers, disks, and a large cluster at rest
 	@.venv/bin/python -m lab.bench
 
 clean: ## remove .venv and all that tools have left

@@ -1,5 +1,8 @@
 """What a node wants done with its disks, and what can happen to them. The disks have an event loop
 of their own; these words go between it and the agent's.
+
+They are not the messages of the control link: whose order it was (term, incarnation) has been
+settled when a disk is touched, and when it has answered another leader may be there to be told.
 """
 
 from dataclasses import dataclass

@@ -46,7 +46,6 @@ from protocol.disks import (
     DiskId,
     DiskRole,
     RegistrationKey,
-    VolumeMode,
     VolumeStatus,
     registration_key,
 )
@@ -93,7 +92,7 @@ class Storage:
             case FenceDisk(cluster=cluster, disk=disk, lives=lives):
                 return [RemoveLives(cluster, disk, lives)]
             case OwnDisk():
-                return self._own(self._of(order.disk), order)
+                return self._own(self._of(order.disk), _take(order))
             case ReleaseDisk():
                 return self._release(self._of(order.disk), order)
             case FormatDisk():
@@ -151,8 +150,8 @@ class Storage:
         here.granted = registrations
         return [AdmitDisk(here.disk, registrations), *self._report()]
 
-    def _own(self, here: DiskHere, order: OwnDisk) -> Outcome:
-        disk, epoch = order.disk, order.epoch
+    def _own(self, here: DiskHere, take: TakeDisk) -> Outcome:
+        disk, epoch = take.disk, take.epoch
         if epoch <= here.over or epoch < here.epoch:
             if epoch == here.over and here.failure:
                 return [reports.owned(disk, epoch, here.failure)]
@@ -161,36 +160,26 @@ class Storage:
         if here.lost:
             return [reports.owned(disk, epoch, here.lost)]
         if epoch == here.epoch and here.owning is not Owning.NOT:
-            return [*again, *self._own_again(here, order)]
+            return [*again, *self._own_again(here, take)]
         if not here.granted or here.key == NO_KEY:
             return [*again, reports.owned(disk, epoch, "The disk was not granted to this life.")]
-        here.owning, here.epoch, here.volume = Owning.TAKING, epoch, order.volume
-        return [*again, _take(order)]
+        here.owning, here.epoch, here.volume = Owning.TAKING, epoch, take.volume
+        return [*again, take]
 
-    def _own_again(self, here: DiskHere, order: OwnDisk) -> Outcome:
+    def _own_again(self, here: DiskHere, take: TakeDisk) -> Outcome:
         if here.owning is Owning.GIVING:
             return []  # its end is told when it has come
-        if here.volume != order.volume:
-            here.owning, here.volume = Owning.TAKING, order.volume
-            return [_take(order)]
-        return [reports.owned(order.disk, order.epoch)] if here.owning is Owning.OWNED else []
+        if here.volume != take.volume:
+            here.owning, here.volume = Owning.TAKING, take.volume
+            return [take]
+        return [reports.owned(take.disk, take.epoch)] if here.owning is Owning.OWNED else []
 
     def _format(self, here: DiskHere, order: FormatDisk) -> Outcome:
         """It may be the first order under its epoch: then the disk is taken without a volume."""
         disk, epoch = order.disk, order.epoch
         taken: Outcome = []
         if here.owning is Owning.NOT or here.epoch != epoch:
-            none = OwnDisk(
-                order.cluster,
-                order.term,
-                order.incarnation,
-                disk,
-                epoch,
-                DiskRole.CSV,
-                NO_VOLUME,
-                VolumeMode.DIRECT,
-            )
-            taken = self._own(here, none)
+            taken = self._own(here, TakeDisk(order.cluster, disk, epoch, NO_VOLUME))
         if here.owning not in (Owning.TAKING, Owning.OWNED) or here.epoch != epoch:
             why = here.lost or f"This node cannot own the disk under epoch {epoch}."
             return [reports.formatted(disk, epoch, order.label, why)]
@@ -329,14 +318,11 @@ class Storage:
 
     # ---- reports
 
-    def _report(self) -> Outcome:
-        return [self.report()]
-
     def welcomed(self) -> Outcome:
         """A new leader hears of everything, if there is anything to be heard."""
         return [] if self._folder is None else self._report()
 
-    def report(self) -> Said:
+    def _report(self) -> Outcome:
         """The whole picture: what is not in it is not seen."""
         statuses = tuple(
             status_of(here, here.seen)
@@ -344,7 +330,7 @@ class Storage:
             if here.seen is not None
         )
         volumes = tuple(status for _, status in sorted(self.volumes.items()))
-        return reports.report(statuses, volumes, self._folder or DisksSeen(()))
+        return [reports.report(statuses, volumes, self._folder or DisksSeen(()))]
 
 
 def _take(order: OwnDisk) -> TakeDisk:

@@ -112,7 +112,12 @@ def absent(order: MoveStorage | StorageDecided) -> tuple[Done, ...]:
     """The VM does not run here under that epoch, so nothing of it moves."""
     if isinstance(order, StorageDecided):
         return (_ended(order),)
-    return (_failed(order, f"{order.vm} does not run here under epoch {order.epoch}."),)
+    return refused(order, f"{order.vm} does not run here under epoch {order.epoch}.")
+
+
+def refused(order: MoveStorage, reason: str) -> tuple[Done, ...]:
+    """The move does not begin, and why."""
+    return (_failed(order, reason),)
 
 
 def _is_other(state: State, move: int) -> bool:

@@ -2,7 +2,7 @@
 
 from agent.actions import SwitchStorage
 from agent.events import MirrorEvent
-from agent.storage_move import Asked, MoveEvent, absent, step
+from agent.storage_move import Asked, MoveEvent, absent, refused, step
 from agent.vms import Outcome, Phase, Vm, Vms
 from protocol.messages import MoveOrder, MoveStorage
 
@@ -11,9 +11,10 @@ def told(vms: Vms, order: MoveOrder) -> Outcome:
     here = vms.vms.get(order.vm)
     if here is None or here.epoch != order.epoch or here.phase is not Phase.HERE:
         return [*absent(order)]
-    begins = isinstance(order, MoveStorage) and here.move is None
-    if begins and set(order.spec.volumes) & set(here.spec.volumes):
-        return [*absent(order)]  # the files of a VM are never copied over themselves
+    if isinstance(order, MoveStorage) and here.move is None:
+        both = sorted(set(order.spec.volumes) & set(here.spec.volumes))
+        if both:  # the files of a VM are never copied over themselves
+            return [*refused(order, f"Files of {order.vm} lie on {both[0]} already.")]
     return _fed(here, order)
 
 

@@ -244,10 +244,11 @@ class MoveClusterDisk:
 
 @dataclass(frozen=True, slots=True)
 class MaintainDisk:
-    """Turn its maintenance mode on or off."""
+    """Turn its maintenance mode on or off; `is_volume` if only a shared volume is meant."""
 
     disk: str
     on: bool
+    is_volume: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ import typer
 import uvloop
 
 from agent.guests.ledger_log import WINDOW
+from agent.volumes.extents import BLOCK_BYTES
 from agent.volumes.layout import HEAD_BLOCKS
 from lab import deeds, san_admin
 from lab.cluster import Cluster, running, until
@@ -45,7 +46,6 @@ ENTRY_BYTES = 4096
 WORKLOAD = f"ledger:rate=48KiB/s,entry={ENTRY_BYTES}"
 WELL_WITHIN_S = 90.0
 ONLINE_EVENT, PENDING_EVENT = 9063, 9062
-FILE_BLOCK_BYTES = 4096
 
 
 def topology() -> Topology:
@@ -226,7 +226,7 @@ class Chaos:
             path = lab.san_dir / "luns" / f"data{lun + 1}.img"
             found += entries_on(path, lun, ENTRY_BYTES)
         log = list(read_evidence(lab.san_dir / "evidence"))
-        head = HEAD_BLOCKS * FILE_BLOCK_BYTES // LUN_BLOCK_BYTES
+        head = HEAD_BLOCKS * BLOCK_BYTES // LUN_BLOCK_BYTES
         return judged(log, found, self.watch.counted, owners, WINDOW, head)
 
     async def _all_stopped(self) -> bool | None:

@@ -169,9 +169,7 @@ async def running(
             cluster = Cluster(record, api)
             for node in topology.nodes:
                 await cluster.until_node(node, "Up")
-            if record.sans:
-                luns = record.san.ready["luns"]
-                await add_disks(api, topology, luns, lambda _words: None)
+            await add_disks(api, topology, named, lambda _words: None)
             yield cluster
     finally:
         await stop_lab(home.lab(topology.name))

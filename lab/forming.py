@@ -46,9 +46,9 @@ async def bring_up(
     def allowed() -> None:
         count = len(topology.all_coordinators)
         coordinators = "a coordinator" if count == 1 else f"{count} coordinators"
-        note(
-            f"{topology.name}: starting {coordinators} and {_several(len(topology.nodes), 'node')}"
-        )
+        san = "" if topology.san is None else "a san, "
+        nodes = _several(len(topology.nodes), "node")
+        note(f"{topology.name}: starting {san}{coordinators} and {nodes}")
 
     record = await start_lab(
         topology, home, FABRICS[fabric](), programs or Programs(), allowed=allowed

@@ -32,7 +32,7 @@ def options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--name", default="san", help="name of this program in logs")
-    parser.add_argument("--state-dir", "--state", required=True, type=Path, help="its own folder")
+    parser.add_argument("--state-dir", required=True, type=Path, help="its own folder")
     parser.add_argument("--target", default=TARGET_NAME, help=f"iSCSI name ({TARGET_NAME})")
     parser.add_argument(
         "--portal", action="append", required=True, metavar="ADDR:PORT", help="port 0: any"

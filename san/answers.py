@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from protocol.iscsi.digests import Buffer
 from protocol.scsi.errors import IllegalRequest
 from protocol.scsi.sense import Sense
 from protocol.scsi.status import Status
-from san.medium import Buffer, Deed
+from san.medium import Deed
 
 
 @dataclass(frozen=True, slots=True)

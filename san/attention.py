@@ -41,11 +41,3 @@ class Attentions:
         if not waiting:
             del self._waiting[nexus]
         return sense
-
-    def drop(self, nexus: Nexus, sense: Sense) -> None:
-        """The nexus has learned it otherwise."""
-        waiting = self._waiting.get(nexus, [])
-        if sense in waiting:
-            waiting.remove(sense)
-            if not waiting:
-                del self._waiting[nexus]

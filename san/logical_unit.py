@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from protocol.iscsi.digests import Buffer
 from protocol.scsi import inquiry, modes, sense
 from protocol.scsi.capacity import Capacity
 from protocol.scsi.commands import (
@@ -35,7 +36,6 @@ from san.attention import Attentions
 from san.medium import (
     AbortTasks,
     AwaitAborted,
-    Buffer,
     CompareMedium,
     Deed,
     Failure,
@@ -50,7 +50,9 @@ from san.nexus import Nexus
 from san.reservation_record import ReservationRecord
 from san.reservations import REGISTERING, Change, Reservations, access_of
 
+# A session holds two of the largest writes (`TargetConfig.collected_bytes_max`).
 TRANSFER_BYTES_MAX = 16 << 20
+# Above an UNMAP of all its ranges (4 KiB) and a REGISTER that lists 256 ports (63 KiB at most).
 PARAMETER_BYTES_MAX = 64 << 10
 UNMAP_RANGES_MAX = 256
 # No more than can be read back in one command.

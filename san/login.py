@@ -15,7 +15,7 @@ from protocol.iscsi.chap import (
     prove,
     read_challenge,
 )
-from protocol.iscsi.errors import BadChap, BadName, BadNegotiation, BadText, IscsiError
+from protocol.iscsi.errors import BadChap, IscsiError
 from protocol.iscsi.names import checked_name
 from protocol.iscsi.negotiation import Agreed, Negotiation
 from protocol.iscsi.requests import LoginRequest
@@ -25,6 +25,7 @@ from protocol.iscsi.text import TextCollector, read_once, write_text
 from san.config import PORTAL_GROUP, TargetConfig
 
 SECURITY, OPERATIONAL, FULL_FEATURE = 0, 1, 3
+# CHAP both ways and a text of 64 KiB in pieces of 8 KiB take half of them.
 REQUESTS_MAX = 32
 
 
@@ -89,15 +90,16 @@ class Login:
         try:
             return self._step(request)
         except LoginRefused as refused:
-            return self._refusal(request, refused.status, str(refused))
+            return self.refuse(request, refused.status, str(refused))
         except BadChap as error:
-            return self._refusal(request, LoginStatus.AUTHENTICATION_FAILED, error.sentence)
-        except (BadText, BadNegotiation, BadName, IscsiError) as error:
-            return self._refusal(request, LoginStatus.INITIATOR_ERROR, error.sentence)
+            return self.refuse(request, LoginStatus.AUTHENTICATION_FAILED, error.sentence)
+        except IscsiError as error:
+            return self.refuse(request, LoginStatus.INITIATOR_ERROR, error.sentence)
 
     def refuse(self, request: LoginRequest, status: LoginStatus, sentence: str) -> LoginStep:
-        """For reasons that this machine does not know."""
-        return self._refusal(request, status, sentence)
+        """The end of it, also for reasons that this machine does not know."""
+        response = self._response(request, request.csg, 0, False, b"", status)
+        return LoginStep(response, failure=sentence)
 
     def _step(self, request: LoginRequest) -> LoginStep:
         self._check_frame(request)
@@ -230,10 +232,6 @@ class Login:
             self._first.cmd_sn,
         )
 
-    def _refusal(self, request: LoginRequest, status: LoginStatus, sentence: str) -> LoginStep:
-        response = self._response(request, request.csg, 0, False, b"", status)
-        return LoginStep(response, failure=sentence)
-
     def _response(
         self,
         request: LoginRequest,
@@ -259,8 +257,3 @@ class Login:
             status=status,
             data=data,
         )
-
-    @property
-    def stat_sn(self) -> int:
-        """The number that the next answer of this connection has."""
-        return self._stat_sn

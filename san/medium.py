@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from protocol.errors import ClusterError
+from protocol.iscsi.digests import Buffer
 from san.nexus import Nexus
 from san.reservation_record import ReservationRecord
-
-Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, slots=True)

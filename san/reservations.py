@@ -43,6 +43,7 @@ from protocol.scsi.sense import (
 from san.nexus import Nexus, nexus_of
 from san.reservation_record import ReservationRecord
 
+# Several paths of every node; each change writes and shows all of them.
 REGISTRATIONS_MAX = 1024
 REGISTERING = (OutAction.REGISTER, OutAction.REGISTER_AND_IGNORE)
 UNIT_SCOPE = 0

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from protocol.iscsi.digests import Buffer
 from protocol.iscsi.errors import BadPdu
-from protocol.iscsi.names import lun_number
+from protocol.iscsi.names import lun_field, lun_number
 from protocol.iscsi.negotiation import Agreed
 from protocol.iscsi.pdus import Pdu
 from protocol.iscsi.requests import (
     NO_TAG,
     Attribute,
     DataOut,
+    LogoutReason,
     LogoutRequest,
     NopOut,
     ScsiCommand,
@@ -22,6 +23,7 @@ from protocol.iscsi.requests import (
 from protocol.iscsi.responses import (
     R2T,
     DataIn,
+    LogoutAnswer,
     LogoutResponse,
     NopIn,
     Reject,
@@ -32,7 +34,7 @@ from protocol.iscsi.serial import after
 from protocol.scsi.cdbs import read_command
 from protocol.scsi.commands import Command, Write, WriteVerified, data_out_bytes
 from protocol.scsi.errors import IllegalRequest
-from protocol.scsi.sense import Sense, SenseKey, fixed
+from protocol.scsi.sense import SERVICE_CRC_ERROR, fixed
 from protocol.scsi.status import Status
 from san.actions import Action, Close, Send, SendData
 from san.answers import Answer, check_condition, refusal
@@ -46,7 +48,7 @@ from san.tasks import Phase, Task, Tasks
 from san.transfers import pieces
 from san.window import Place, Window
 
-DATA_LOST = Sense(SenseKey.ABORTED_COMMAND, 0x47, 0x05)
+# Above the window, which counts only the others: for what a full session must still say.
 IMMEDIATE_MAX = 16
 NO_LUN = -1
 
@@ -211,7 +213,7 @@ class Session:
         try:
             task.collection.take(pdu)
         except LostData:
-            self._tasks.fail(task, check_condition(DATA_LOST))
+            self._tasks.fail(task, check_condition(SERVICE_CRC_ERROR))
             return
         if pdu.final:
             self._collect(task)
@@ -247,8 +249,7 @@ class Session:
             window = self.window
             sn = (window.stat_sn, window.exp_cmd_sn, window.max_cmd_sn)
             last = (wanted.sequence, wanted.offset, wanted.length)
-            lun = max(task.lun, 0) << 48
-            self.send(R2T(lun, task.tag, wanted.transfer_tag, *sn, *last))
+            self.send(R2T(lun_field(task.lun), task.tag, wanted.transfer_tag, *sn, *last))
 
     def forget(self, task: Task) -> None:
         """It has ended; what it held is free for others."""
@@ -319,21 +320,9 @@ class Session:
         )
 
     def _respond(self, task: Task, answer: Answer, residual: int, exp_data_sn: int) -> None:
-        window = self.window
         sense = fixed(answer.sense) if answer.sense is not None else b""
-        self.send(
-            ScsiResponse(
-                task.tag,
-                window.answered(),
-                window.exp_cmd_sn,
-                window.max_cmd_sn,
-                answer.status,
-                0,
-                exp_data_sn,
-                residual,
-                sense,
-            )
-        )
+        end = (answer.status, 0, exp_data_sn, residual)
+        self.send(ScsiResponse(task.tag, *self.numbers(), *end, sense))
 
     def send(self, pdu: Pdu) -> None:
         if self.is_open:
@@ -370,12 +359,12 @@ class Session:
 
     def _logout(self, pdu: LogoutRequest) -> None:
         """Answered when the last of its tasks has ended."""
-        if pdu.reason > 2:
+        if pdu.reason > max(LogoutReason):
             self.reject(pdu, RejectReason.INVALID_FIELD)
-        elif pdu.reason and pdu.cid != self.cid:
-            self.send(LogoutResponse(pdu.task_tag, *self.numbers(), 1))
-        elif pdu.reason == 2:  # only a level above 0 can recover connections
-            self.send(LogoutResponse(pdu.task_tag, *self.numbers(), 2))
+        elif pdu.reason != LogoutReason.CLOSE_SESSION and pdu.cid != self.cid:
+            self.send(LogoutResponse(pdu.task_tag, *self.numbers(), LogoutAnswer.NO_CONNECTION))
+        elif pdu.reason == LogoutReason.REMOVE_FOR_RECOVERY:
+            self.send(LogoutResponse(pdu.task_tag, *self.numbers(), LogoutAnswer.NO_RECOVERY))
         else:
             self.is_leaving = True
             self._tasks.abort(list(self._by_tag.values()), lambda: self._leave(pdu.task_tag))

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+from protocol.iscsi.digests import Buffer
 from protocol.scsi import sense
 from protocol.scsi.capacity import write_luns
 from protocol.scsi.commands import Command, Inquiry, ReportLuns, RequestSense
 from protocol.scsi.inquiry import StandardInquiry
 from san.answers import Answer, Work, check_condition
 from san.logical_unit import GOOD, LogicalUnit, answer
-from san.medium import Buffer, Deed, Failure
+from san.medium import Deed, Failure
 from san.nexus import Nexus
 
 SELECT_KNOWN = (0, 2)
@@ -28,13 +29,12 @@ class Units:
         for unit in self.units.values():
             unit.attentions.arrived(nexus)
 
-    def reset(self, lun: int, nexus: Nexus | None = None) -> None:
-        """The unit was reset by `nexus`; all others are told. Reservations are kept."""
+    def reset(self, lun: int) -> None:
+        """Every nexus is told, whoever asked for the reset. Reservations are kept."""
         unit = self.units.get(lun)
         if unit is not None:
-            for other in unit.attentions.known():
-                if other != nexus:
-                    unit.attentions.add(other, sense.UNIT_RESET)
+            for nexus in unit.attentions.known():
+                unit.attentions.add(nexus, sense.UNIT_RESET)
 
     def cleared(self, lun: int, victims: Sequence[Nexus]) -> None:
         """Tasks of these nexuses were aborted by another one without an answer."""
@@ -69,12 +69,6 @@ class Units:
     def failed(self, lun: int, deed: Deed, failure: Failure, block: int | None = None) -> Answer:
         """The answer to a command whose deed failed; the rest of its work is dropped."""
         return self.units[lun].failed(deed, failure, block)
-
-    def gone(self, lun: int) -> None:
-        """The edge found that there is no medium any more."""
-        unit = self.units.get(lun)
-        if unit is not None:
-            unit.lost = Failure.GONE
 
     # ---- in the target's name
 

@@ -104,6 +104,9 @@ Lab = Annotated[
     str | None,
     typer.Option("--name", metavar="LAB", help="Which lab; left out: the only running one."),
 ]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Return once it is decided, not once it is so.")
+]
 ApiUrl = Annotated[
     str | None,
     typer.Option("--api", metavar="URL", help="The cluster's API; left out: $HVLAB_API, or a lab."),

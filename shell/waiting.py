@@ -1,11 +1,10 @@
 """Looking until something is so: a VM is online, an attempt has ended."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from shell.errors import Declined, Inconclusive, Interrupted, NoApi, ShellError
 from shell.paths import path
-from shell.progress import Bars, ended
 from shell.session import Data, Session
 
 LONELY_S = 60.0
@@ -35,8 +34,7 @@ async def until_vm(session: Session, vm: str, state: str, within_s: float = WAIT
         if now["state"] == state:
             return now
         if now["state"] == "Failed":
-            why = f" ({now['reason'].rstrip('.')})" if now.get("reason") else ""
-            raise VmFailed(f"{vm} is Failed, not {state}{why}: hvlab events tells the story")
+            raise VmFailed(f"{vm} is Failed, not {state}{why(now)}: hvlab events tells the story")
         if session.now() >= give_up_at:
             raise Inconclusive(
                 f"{vm} is still {now['state']} after {within_s:g} s: look again later"
@@ -56,57 +54,55 @@ async def until_group(
     within_s: float = WAIT_S,
 ) -> Data:
     """The group once it is in `state` and `also` holds of it."""
-    give_up_at = session.now() + within_s
-    while True:
-        now: Data = await session.api.get(path("groups", group))
+
+    def is_so(now: Data) -> bool:
         if now["state"] == state and also(now):
-            return now
-        why = f" ({now['reason'].rstrip('.')})" if now.get("reason") else ""
+            return True
         if now["state"] == "Failed" != state:
-            raise GroupFailed(f"{group} is Failed, not {state}{why}: hvlab events tells the story")
-        if session.now() >= give_up_at:
-            raise Inconclusive(
-                f"{group} is still {now['state']} on {now['owner']} after {within_s:g} s{why}: "
-                "look again later"
+            raise GroupFailed(
+                f"{group} is Failed, not {state}{why(now)}: hvlab events tells the story"
             )
-        await session.rest()
+        return False
+
+    def what(now: Data) -> str:
+        return f"{group} is still {now['state']} on {now['owner']}"
+
+    return await until_row(session, path("groups", group), is_so, what, within_s)
 
 
 async def until_row(
     session: Session,
     where: str,
     is_so: Callable[[Data], bool],
-    what: str,
+    what: Callable[[Data], str],
     within_s: float = WAIT_S,
 ) -> Data:
-    """What is at `where` once it is so; Inconclusive if that takes long."""
+    """The row at `where` once it is so; if that takes long Inconclusive, with what it is still."""
     give_up_at = session.now() + within_s
     while True:
         now: Data = await session.api.get(where)
         if is_so(now):
             return now
         if session.now() >= give_up_at:
-            why = f" ({now['reason'].rstrip('.')})" if now.get("reason") else ""
-            raise Inconclusive(
-                f"after {within_s:g} s it is not so that {what}{why}: look again later"
-            )
+            raise Inconclusive(f"{what(now)} after {within_s:g} s{why(now)}: look again later")
         await session.rest()
+
+
+def why(row: Data) -> str:
+    """The reason that the row gives, in brackets; nothing if it gives none."""
+    return f" ({row['reason'].rstrip('.')})" if row.get("reason") else ""
 
 
 async def until_node(
     session: Session, node: str, states: tuple[str, ...], within_s: float = WAIT_S
 ) -> Data:
     """The node once it is in one of these states."""
-    give_up_at = session.now() + within_s
-    while True:
-        now: Data = await session.api.get(path("nodes", node))
-        if now["state"] in states:
-            return now
-        if session.now() >= give_up_at:
-            raise Inconclusive(
-                f"{node} is still {now['state']} after {within_s:g} s: look again later"
-            )
-        await session.rest()
+
+    def what(now: Data) -> str:
+        return f"{node} is still {now['state']}"
+
+    where = path("nodes", node)
+    return await until_row(session, where, lambda now: now["state"] in states, what, within_s)
 
 
 async def patiently(session: Session, where: str, since: float) -> Any:
@@ -120,35 +116,33 @@ async def patiently(session: Session, where: str, since: float) -> Any:
 
 
 async def follow(
-    session: Session,
-    attempt: int,
-    bars: Bars,
-    seen: Callable[[Mapping[str, Any]], None] = lambda attempt: None,
+    session: Session, where: str, is_over: Callable[[Data], bool], stop: str, what: str
 ) -> Data:
-    """Show an attempt until its record is complete. Ctrl-C cancels it, a second one lets it be."""
+    """The row at `where` once it `is_over`, which is asked of each one and may show it.
+
+    Ctrl-C posts to `stop`, a second one lets `what` go on unseen (Interrupted).
+    """
     cancelling = False
     heard_at = session.now()
     with session.interrupts() as presses:
         while True:
-            row: Data | None = await patiently(session, f"/attempts/{attempt}", heard_at)
+            row: Data | None = await patiently(session, where, heard_at)
             if row is not None:
                 heard_at = session.now()
-                bars.update([row])
-                seen(row)
-                if ended(row):
+                if is_over(row):
                     return row
             if presses.count > 1:
-                raise Interrupted(f"migration {attempt} goes on without being watched")
+                raise Interrupted(f"{what} goes on without being watched")
             if presses.count and not cancelling:
                 cancelling = True
-                await cancel(session, attempt)
+                await cancel(session, stop)
             await session.rest()
 
 
-async def cancel(session: Session, attempt: int) -> None:
-    """Ask for the end of an attempt; too late is fine, since its record says how it ended."""
+async def cancel(session: Session, stop: str) -> None:
+    """Ask for the end of it; too late is fine, since its row says how it ended."""
     session.aloud.print("Cancelling; Ctrl-C again stops watching.", markup=False)
     try:
-        await session.api.post(f"/attempts/{attempt}/cancel")
+        await session.api.post(stop)
     except (Declined, Inconclusive) as exc:
         session.aloud.print(str(exc), markup=False, highlight=False, soft_wrap=True)

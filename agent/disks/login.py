@@ -25,6 +25,12 @@ _REASONS = {
 }
 
 
+def random_isid(qualifier: bytes) -> bytes:
+    """An ISID of the type `random` from 5 bytes, which are the initiator's to choose."""
+    assert len(qualifier) == 5, qualifier
+    return b"\x80" + qualifier
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who logs in where. The same `isid` again takes the place of the session that had it."""
@@ -47,9 +53,7 @@ class LoggedIn:
 
     agreed: Agreed
     portal_group: int | None
-    tsih: int
     exp_stat_sn: int
-    exp_cmd_sn: int
     max_cmd_sn: int
 
 
@@ -67,7 +71,6 @@ class Login:
         self._chap = ""
         """The step of CHAP that was asked last: method, challenge, or proof."""
 
-        self._tsih = 0
         self._exp_stat_sn = 0
         self._portal_group: int | None = None
         self._unsaid: list[bytes] = []
@@ -92,7 +95,6 @@ class Login:
         """One answer of the target."""
         self._check(answer)
         self._exp_stat_sn = after(answer.stat_sn)
-        self._tsih = answer.tsih
         pairs = self._texts.add(answer.data, answer.more)
         if pairs is None:
             return self._ask([], transit=False)  # an empty request asks for the rest
@@ -174,12 +176,7 @@ class Login:
 
     def _done(self, answer: LoginResponse) -> LoggedIn:
         return LoggedIn(
-            self._negotiation.agreed,
-            self._portal_group,
-            self._tsih,
-            self._exp_stat_sn,
-            answer.exp_cmd_sn,
-            answer.max_cmd_sn,
+            self._negotiation.agreed, self._portal_group, self._exp_stat_sn, answer.max_cmd_sn
         )
 
     def _ask(self, pairs: list[tuple[str, str]], transit: bool) -> LoginRequest:

@@ -112,6 +112,13 @@ class Ending:
     error: DiskError | None = None
     sense: Sense | None = field(default=None, compare=False)
 
+    @property
+    def is_attention(self) -> bool:
+        """PREEMPTED by a unit attention: it tells of the past, once, and perhaps of a former key.
+        RESERVATION CONFLICT is about this command.
+        """
+        return self.verdict is Verdict.PREEMPTED and self.sense is not None
+
 
 FINE = Ending(Verdict.FINE)
 _PREEMPTIONS = {RESERVATIONS_PREEMPTED.code, REGISTRATIONS_PREEMPTED.code}

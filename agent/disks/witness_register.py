@@ -77,8 +77,8 @@ def told(task: Task) -> Told:
         case Verdict.FINE:
             return Told(Outcome.DONE, data)
         case Verdict.PREEMPTED:
-            is_news = found.sense is not None
-            return Told(Outcome.NEWS if is_news else Outcome.CONFLICT, b"", found.error)
+            outcome = Outcome.NEWS if found.is_attention else Outcome.CONFLICT
+            return Told(outcome, b"", found.error)
         case Verdict.AGAIN:
             aborted = task.status == Status.TASK_ABORTED or (
                 found.sense is not None and found.sense.key is SenseKey.ABORTED_COMMAND

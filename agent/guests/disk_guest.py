@@ -2,6 +2,7 @@
 phases.
 """
 
+import abc
 import enum
 from typing import ClassVar
 
@@ -37,8 +38,11 @@ class Phase(enum.IntEnum):
     RUNNING = 3
 
 
-class DiskGuest:
-    """A guest keeps nothing between two steps but what is in its pages and on its disk."""
+class DiskGuest(abc.ABC):
+    """A guest keeps nothing between two steps but what is in its pages and on its disk.
+
+    A step does what the phase is for, and says how many units of work that was.
+    """
 
     kind: ClassVar[int]
     name: ClassVar[str]
@@ -91,17 +95,18 @@ class DiskGuest:
             self._marks[0] = 1
         return done
 
-    def _read(self) -> int:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _read(self) -> int: ...
 
     def _redo(self) -> int:
-        raise NotImplementedError
+        """Only of who goes to that phase."""
+        raise RegistersLost(f"The registers of the {self.name} say a phase that it does not have.")
 
-    def _settle(self) -> int:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _settle(self) -> int: ...
 
-    def _run(self, budget: int) -> int:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def _run(self, budget: int) -> int: ...
 
     def _go_to(self, phase: Phase) -> None:
         self._registers[PHASE] = int(phase)

@@ -12,7 +12,9 @@ from agent.guests.disk_guest import (
     ACKED,
     ASKED,
     FIRST,
+    KIND,
     LINK,
+    MAGIC_WORD,
     NEXT,
     OWNER,
     SCAN,
@@ -143,8 +145,8 @@ def recorded(memory: Pages, workload: Workload) -> list[Block]:
     AssertionError names the first that is missing, torn or not linked to the one before it.
     """
     registers, size = memory[0], block_bytes(workload)
-    assert int(registers[0]) == MAGIC, "page 0 holds no registers of a guest"
-    assert int(registers[1]) == Ledger.kind, "page 0 holds no registers of a ledger"
+    assert int(registers[MAGIC_WORD]) == MAGIC, "page 0 holds no registers of a guest"
+    assert int(registers[KIND]) == Ledger.kind, "page 0 holds no registers of a ledger"
     own = memory[OWN_PAGE:]
     if workload.set_bytes:
         own = own[: max(1, workload.set_bytes // PAGE_BYTES)]

@@ -58,10 +58,8 @@ class Relocation:
                 if not done:
                     self._trouble(f"its files cannot be opened within {OPEN_WITHIN_S:g} s")
             fresh = self._opening.result()
-            thread = self._storage.thread
-            assert thread is not None, "what was opened is on the loop of the disks"
             self._is_mirrored = True
-            await thread.run(self._copy(fresh))
+            await self._storage.run(self._copy(fresh))
             if order.spec.home:
                 await self._storage.configure(order.vm, order.spec)
         except (ClusterError, OSError) as error:
@@ -129,14 +127,10 @@ class Relocation:
         (fresh,) = await asyncio.gather(self._opening, return_exceptions=True)
         if isinstance(fresh, OpenDisks):
             pairs = zip(self._disks, fresh.disks, strict=True)
-            await asyncio.gather(*(self._on_disks(_without(*pair)) for pair in pairs))
+            await asyncio.gather(*(self._storage.run(_without(*pair)) for pair in pairs))
 
     async def _switch(self) -> None:
-        await asyncio.gather(*(self._on_disks(disk.switch()) for disk in self._disks))
-
-    async def _on_disks(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._storage.thread is not None, "a disk that is open has a loop"
-        await self._storage.thread.run(work)
+        await asyncio.gather(*(self._storage.run(disk.switch()) for disk in self._disks))
 
 
 async def _without(disk: MirroredDisk, there: VirtualDisk) -> None:

@@ -8,15 +8,17 @@ resource stands for, in its own state folder.
 """
 
 import asyncio
-import json
 import os
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.io.virtual_disk import DiskThread, VhdFolder, VirtualDisk
+from agent.vm_configuration import configuration, configuration_path, is_made
 from protocol.errors import Refused
 from protocol.names import Epoch, VmName, VmSpec
-from protocol.workload import format_workload, why_no_disk
+from protocol.workload import why_no_disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Storage:
         opened: list[VirtualDisk] = []
         try:
             for disk in spec.disks:
-                opened.append(await volumes.open_vhd(disk.volume, rooted(disk.path), vm, epoch))
+                opened.append(await volumes.open_vhd(disk.volume, disk.path, vm, epoch))
                 if opened[-1].size_bytes != disk.size_bytes:
                     raise Refused(
                         f"{disk.path} on {disk.volume} holds {opened[-1].size_bytes} bytes, and "
@@ -82,14 +84,11 @@ class Storage:
 
     async def _make(self, volumes: VhdFolder, vm: VmName, spec: VmSpec) -> None:
         """Once in a VM's life: a disk that has gone since then is not made anew."""
-        path = configuration_path(vm)
-        configuration = {"name": vm, **_configuration(spec)}
         if await _check_own(volumes, vm, spec):
             return
-        for disk in spec.disks:
-            await volumes.make_vhd(disk.volume, rooted(disk.path), disk.size_bytes)
+        await _make_disks(volumes, spec)
         if spec.home:
-            await volumes.write_text(spec.home, path, json.dumps(configuration, indent=1))
+            await _configure(volumes, vm, spec)
 
     async def open_elsewhere(self, vm: VmName, epoch: Epoch, spec: VmSpec) -> OpenDisks:
         """Make the VM's disks where `spec` has them, and open them; raises as `open` does."""
@@ -101,16 +100,13 @@ class Storage:
         self, volumes: VhdFolder, vm: VmName, epoch: Epoch, spec: VmSpec
     ) -> OpenDisks:
         await _check_own(volumes, vm, spec)
-        for disk in spec.disks:
-            await volumes.make_vhd(disk.volume, rooted(disk.path), disk.size_bytes)
+        await _make_disks(volumes, spec)
         return await self._open(volumes, vm, epoch, spec, boot=False)
 
     async def configure(self, vm: VmName, spec: VmSpec) -> None:
         """Write the VM's configuration where `spec` has it: last, once its disks are whole."""
-        assert self.thread is not None, "its disks are open"
         assert self._volumes is not None, "its disks are open"
-        text = json.dumps({"name": vm, **_configuration(spec)}, indent=1)
-        await self.thread.run(self._volumes.write_text(spec.home, configuration_path(vm), text))
+        await self.run(_configure(self._volumes, vm, spec))
 
     async def remove(self, vm: VmName, spec: VmSpec) -> None:
         """The VM is deleted for good, and its files with it."""
@@ -120,8 +116,12 @@ class Storage:
 
     async def close(self, opened: OpenDisks) -> None:
         if opened.disks:
-            assert self.thread is not None, "what was opened is on the loop of the disks"
-            await self.thread.run(opened.close())
+            await self.run(opened.close())
+
+    async def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """On the loop of the disks: what is to be done with disks that are open."""
+        assert self.thread is not None, "a disk that is open has a loop"
+        await self.thread.run(work)
 
     # ---- the configuration of this node's own
 
@@ -131,11 +131,10 @@ class Storage:
 
     def _register(self, vm: VmName, epoch: Epoch, spec: VmSpec) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        configuration = {"name": vm, "epoch": epoch, **_configuration(spec)}
         fresh = self._path(vm).with_suffix(".new")
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, json.dumps(configuration, indent=1).encode())
+            os.write(fd, configuration(vm, spec, epoch).encode())
         finally:
             os.close(fd)
         fresh.replace(self._path(vm))
@@ -150,40 +149,14 @@ class Storage:
 
 async def _check_own(volumes: VhdFolder, vm: VmName, spec: VmSpec) -> bool:
     """Whether the VM has been made where `spec` has it; Refused if that is another one's place."""
-    path = configuration_path(vm)
-    found = await volumes.read_text(spec.home, path) if spec.home else None
-    if not found:  # an empty one was never written
-        return False
-    if _identity(found) != (vm, spec.seed):
-        raise Refused(
-            f"{path} on {spec.home} is of another VM; remove its folder, or choose another name."
-        )
-    return True
+    found = await volumes.read_text(spec.home, configuration_path(vm)) if spec.home else None
+    return is_made(found, vm, spec)
 
 
-def rooted(path: str) -> str:
-    """A path as the volume has it; a specification names it from the volume's folder on."""
-    return f"/{path.lstrip('/')}"
+async def _make_disks(volumes: VhdFolder, spec: VmSpec) -> None:
+    for disk in spec.disks:
+        await volumes.make_vhd(disk.volume, disk.path, disk.size_bytes)
 
 
-def configuration_path(vm: VmName) -> str:
-    return f"/{vm}/{vm}.json"
-
-
-def _configuration(spec: VmSpec) -> dict[str, object]:
-    return {
-        "memory_bytes": spec.memory_bytes,
-        "workload": format_workload(spec.workload),
-        "fill": spec.fill.value,
-        "seed": spec.seed,
-        "disks": [[disk.volume, disk.path, disk.size_bytes] for disk in spec.disks],
-    }
-
-
-def _identity(text: str) -> tuple[object, object]:
-    """Whose configuration it is: its name, and the seed that no other VM of that name has."""
-    try:
-        said = json.loads(text)
-        return said["name"], said["seed"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"The VM's configuration cannot be read: {error!r}.") from error
+async def _configure(volumes: VhdFolder, vm: VmName, spec: VmSpec) -> None:
+    await volumes.write_text(spec.home, configuration_path(vm), configuration(vm, spec))

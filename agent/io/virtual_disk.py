@@ -31,7 +31,9 @@ class VirtualDisk(Protocol):
 
 
 class VhdFolder(Protocol):
-    """The volumes of a cluster, as far as VMs use them. All raise ClusterError."""
+    """The volumes of a cluster, as far as VMs use them. All raise ClusterError. A path is from the
+    volume's root on, with or without a slash before it.
+    """
 
     async def open_vhd(
         self, volume: VolumeName, path: str, vm: VmName, epoch: Epoch
@@ -61,13 +63,3 @@ class DiskThread(Protocol):
     def loop(self) -> asyncio.AbstractEventLoop: ...
 
     async def run(self, work: Coroutine[Any, Any, Done]) -> Done: ...
-
-
-class SameLoop:
-    """Disk I/O on the agent's own loop, for a node without shared storage."""
-
-    def __init__(self) -> None:
-        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
-
-    async def run(self, work: Coroutine[Any, Any, Done]) -> Done:
-        return await work

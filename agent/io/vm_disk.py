@@ -1,8 +1,7 @@
 """The disk of one VM on this node: opened under the VM's epoch, and served to its worker."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from agent.actions import MirrorStorage
 from agent.events import DiskFlows, DiskGone, DiskRefused, DiskStuck, Event, MirrorFailed
@@ -63,7 +62,7 @@ class DiskOfVm:
             trouble=self._trouble,
             refused=self._refused,
         )
-        await self._on_disks(self._server.serve(self._opened.disks[0]))
+        await self._storage.run(self._server.serve(self._opened.disks[0]))
 
     def shut(self, is_shut: bool) -> None:
         """Begin nothing, as long as an attempt holds the guest."""
@@ -104,7 +103,7 @@ class DiskOfVm:
                 continue
             old, self._opened = self._opened, fresh
             if self._server is not None:
-                await self._on_disks(self._server.serve(fresh.disks[0]))
+                await self._storage.run(self._server.serve(fresh.disks[0]))
             self._feed(DiskFlows(self._vm))
             if old is not None:
                 await self._storage.close(old)
@@ -152,7 +151,7 @@ class DiskOfVm:
             self._reopening.cancel()
             await asyncio.gather(self._reopening, return_exceptions=True)
         if self._server is not None:
-            await self._on_disks(self._server.end())
+            await self._storage.run(self._server.end())
         if self._relocation is not None:
             await self._relocation.ended(at_once=True)
         if self._left:
@@ -167,10 +166,6 @@ class DiskOfVm:
         self._opened = self._opening = self._server = None
         for disks in opened.values():
             await self._storage.close(disks)
-
-    async def _on_disks(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._storage.thread is not None, "a disk that is open has a loop"
-        await self._storage.thread.run(work)
 
     def _trouble(self, reason: str, is_final: bool) -> None:
         """On the loop of the disks."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from agent.volumes import layout
 from agent.volumes.consistency import Finding, balance, inspect
+from agent.volumes.directory import Metadata
 from agent.volumes.errors import NotMountable
 from agent.volumes.filesystem import Filesystem
 from agent.volumes.layout import SUPERBLOCK_PLACES, read_superblock
@@ -49,9 +50,7 @@ def check(head: bytes, area: bytes, blocks: int) -> Report:
     if found.damage is not None:
         findings.append(Finding("broken-journal", found.damage))
     findings += inspect(found.metadata, superblock)
-    nodes = found.metadata.nodes.values()
-    folders = sum(node.is_folder for node in nodes)
-    return Report(len(nodes) - folders, folders, len(found.metadata.grants), tuple(findings))
+    return _report(found.metadata, findings)
 
 
 def check_mounted(filesystem: Filesystem) -> Report:
@@ -64,6 +63,10 @@ def check_mounted(filesystem: Filesystem) -> Report:
     ]
     if filesystem.read_only_because is not None:
         findings.append(Finding("read-only", filesystem.read_only_because))
+    return _report(metadata, findings)
+
+
+def _report(metadata: Metadata, findings: list[Finding]) -> Report:
     folders = sum(node.is_folder for node in metadata.nodes.values())
     files = len(metadata.nodes) - folders
     return Report(files, folders, len(metadata.grants), tuple(findings))

@@ -38,10 +38,6 @@ class Committer:
         self._freed: list[Extent] = []
 
     @property
-    def pending_bytes(self) -> int:
-        return self._pending_bytes
-
-    @property
     def is_batch_full(self) -> bool:
         return 2 * self._pending_bytes >= self.journal.payload_bytes_max
 

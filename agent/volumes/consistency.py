@@ -103,7 +103,7 @@ def _grants(metadata: Metadata) -> Iterator[Finding]:
             yield Finding(
                 "leaked",
                 f"{total_blocks(entry.extents)} blocks are in quarantine for grants nobody has:"
-                " they can be mended",
+                " the next mount frees them",
                 harmful=False,
             )
     for grant in metadata.grants.values():

@@ -123,3 +123,11 @@ class Deposed(NotMountable):
 
 class Damaged(NotMountable):
     """Metadata is broken beyond what the second copies can mend."""
+
+
+def told(code: str, sentence: str) -> VolumeError | MediumError:
+    """What the owner of a volume named by its class; a name of nothing here is a `VolumeError`."""
+    kind = globals().get(code)
+    if isinstance(kind, type) and issubclass(kind, VolumeError | MediumError):
+        return kind(sentence)
+    return VolumeError(sentence)

@@ -31,7 +31,6 @@ class Extent:
 class Run:
     """A part of a request that lies in one piece on the disk, in bytes."""
 
-    file_offset: int
     disk_offset: int
     length_bytes: int
     written: bool
@@ -98,7 +97,7 @@ def runs(extents: Sequence[Extent], offset: int, length_bytes: int) -> tuple[Run
         if high > offset and at < last:
             low, until = max(offset, at), min(last, high)
             disk = extent.start * BLOCK_BYTES + low - at
-            out.append(Run(low, disk, until - low, extent.written))
+            out.append(Run(disk, until - low, extent.written))
         at = high
         if at >= last:
             break

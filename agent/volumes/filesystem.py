@@ -33,8 +33,6 @@ class Entry:
     is_folder: bool
     size_bytes: int
     file: int
-    blocks: int
-    written_blocks: int
     epochs: dict[str, int]
 
 
@@ -47,18 +45,6 @@ class Filesystem(Grants):
     def read_only_because(self) -> str | None:
         """A sentence if the volume is damaged and only reading is allowed."""
         return self.committer.read_only_because
-
-    @property
-    def label(self) -> str:
-        return self.committer.superblock.label
-
-    @property
-    def uuid(self) -> bytes:
-        return self.committer.superblock.uuid
-
-    @property
-    def epoch(self) -> int:
-        return self.committer.superblock.epoch
 
     @property
     def size_bytes(self) -> int:
@@ -158,10 +144,6 @@ class Filesystem(Grants):
             raise BadRange(f"{size_bytes} bytes end inside of a block of {BLOCK_BYTES}")
         self.committer.change(changes.Truncated(node.id, size_bytes))
 
-    def mend_leaks(self) -> None:
-        """Give back quarantine that waits for grants nobody has; the checker finds it."""
-        self.committer.change(changes.LeaksMended())
-
     # ---- to the disk
 
     @property
@@ -169,17 +151,9 @@ class Filesystem(Grants):
         """Commit before more is asked."""
         return self.committer.is_batch_full
 
-    @property
-    def is_pending(self) -> bool:
-        """Something waits for a commit."""
-        return self.committer.pending_bytes > 0
-
     def commit(self) -> Transaction:
         """Everything pending as one transaction; it is empty if nothing is."""
         return self.committer.commit()
-
-    def set_epoch(self, epoch: int) -> Transaction:
-        return self.committer.set_epoch(epoch)
 
     # ---- finding
 
@@ -208,8 +182,4 @@ def _check_size(size_bytes: int) -> None:
 
 
 def _entry(node: Node) -> Entry:
-    written = [extent for extent in node.extents if extent.written]
-    return Entry(
-        *(node.name, node.is_folder, node.size_bytes, node.id),
-        *(total_blocks(node.extents), total_blocks(written), dict(node.epochs)),
-    )
+    return Entry(node.name, node.is_folder, node.size_bytes, node.id, dict(node.epochs))

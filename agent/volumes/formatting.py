@@ -2,10 +2,10 @@
 
 from agent.volumes import checkpoint, layout
 from agent.volumes.directory import Metadata
-from agent.volumes.errors import Damaged, DiskTooSmall, ForeignContent
+from agent.volumes.errors import Damaged, ForeignContent
 from agent.volumes.extents import BLOCK_BYTES
 from agent.volumes.journal import Journal
-from agent.volumes.layout import DISK_BLOCKS_MIN, SUPERBLOCK_PLACES, Superblock
+from agent.volumes.layout import SUPERBLOCK_PLACES, Superblock
 from agent.volumes.transaction import Transaction, Write
 
 
@@ -14,15 +14,12 @@ def format_volume(
 ) -> Transaction:
     """`head`: the disk's first `HEAD_BLOCKS` blocks as they are now; `uuid` must be new.
 
-    `force` agrees to lose what the disk holds, but not to take it from a newer owner.
+    `force` agrees to lose what the disk holds, but not to take it from a newer owner. Raises
+    `DiskTooSmall`, `BadName` for the label, `ForeignContent` or `Deposed`.
     """
-    if blocks < DISK_BLOCKS_MIN:
-        raise DiskTooSmall(
-            f"the disk has {blocks * BLOCK_BYTES} bytes, and a volume needs at least"
-            f" {DISK_BLOCKS_MIN * BLOCK_BYTES}"
-        )
+    superblock = layout.planned(blocks, uuid, label, epoch)
     _refuse(head, epoch, force)
-    return laid_out(layout.planned(blocks, uuid, label, epoch))
+    return laid_out(superblock)
 
 
 def laid_out(superblock: Superblock) -> Transaction:

@@ -17,8 +17,9 @@ from agent.volumes.errors import (
     WrongKind,
 )
 from agent.volumes.extents import BLOCK_BYTES, Extent, blocks_for, part, total_blocks
+from agent.volumes.preparing import PIECE_BYTES
 
-PIECE_BLOCKS = (1 << 20) // BLOCK_BYTES
+PIECE_BLOCKS = PIECE_BYTES // BLOCK_BYTES
 """First writes are prepared a MiB at a time: one question for 256 random writes, and a file is
 never in more pieces than MiBs because of them."""
 
@@ -34,7 +35,9 @@ class Opened:
 
 
 class Grants:
-    """The part of a mounted volume that clients talk to all the time."""
+    """The part of a mounted volume that clients talk to all the time. What is refused raises a
+    `VolumeError`. Offsets and lengths are in bytes of the file.
+    """
 
     def __init__(self, committer: Committer) -> None:
         self.committer = committer

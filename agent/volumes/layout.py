@@ -121,7 +121,9 @@ def copies(head: bytes) -> list[Superblock | None]:
 
 
 def read_superblock(head: bytes, blocks: int) -> Superblock:
-    """The newest whole copy; `head` is the disk's first `HEAD_BLOCKS` blocks."""
+    """The newest whole copy; `head` is the disk's first `HEAD_BLOCKS` blocks. Raises
+    `ForeignContent`, `DiskTooSmall` or `Damaged`.
+    """
     whole = [copy for copy in copies(head) if copy is not None]
     if not whole:
         if MAGIC in (head[place * BLOCK_BYTES :][: len(MAGIC)] for place in SUPERBLOCK_PLACES):
@@ -133,6 +135,16 @@ def read_superblock(head: bytes, blocks: int) -> Superblock:
         raise DiskTooSmall(
             f"the volume has {newest.blocks} blocks, and its disk only {blocks}:"
             " give the disk its size back"
+        )
+    if (
+        newest.journal_blocks < JOURNAL_BLOCKS_MIN
+        or not newest.slot_blocks
+        or newest.data.blocks < 0
+    ):
+        raise Damaged(
+            f"the superblock leaves {newest.journal_blocks} blocks for each journal and"
+            f" {newest.slot_blocks} for each checkpoint of {newest.blocks} in all: no volume is"
+            " divided so"
         )
     return newest
 

@@ -26,7 +26,7 @@ from protocol.disks import (
     RegistrationKey,
     key_of_life,
 )
-from protocol.messages import GoDirect, ReadFile, Redirect, VolumeRequest, WriteFile
+from protocol.messages import ReadFile, VolumeRequest, WriteFile
 from protocol.names import ClusterId, Epoch, Incarnation, VolumeName
 
 NOT_OWNER = "not-owner"
@@ -313,15 +313,19 @@ class VolumeOwner:
             return Denied(NOT_OWNER, f"{incarnation} has no connection to the volume.")
         if not has_lease:
             return Denied(NO_LEASE, "The owner has no lease at present; it serves nobody.")
-        match request:
-            case ReadFile() | WriteFile() if not client.is_redirected:
-                return Denied(NOT_REDIRECTED, "Say Redirect first: direct I/O may be under way.")
-            case Redirect() | GoDirect():
-                return None
-            case _:
-                return None
+        if isinstance(request, ReadFile | WriteFile) and not client.is_redirected:
+            return Denied(NOT_REDIRECTED, "Say Redirect first: direct I/O may be under way.")
+        return None
 
 
 def _whole(lives: Collection[FencedLife]) -> set[Incarnation]:
     """Those that come back under no key at all."""
     return {life.incarnation for life in lives if life.generation == GENERATION_LAST}
+
+
+def keys_of_lives(
+    cluster: ClusterId, lives: Collection[FencedLife], keys: Collection[RegistrationKey]
+) -> list[RegistrationKey]:
+    """Those of `keys` that are to go with these lives: each up to its generation."""
+    wanted = {key_of_life(cluster, life.incarnation): life.generation for life in lives}
+    return [key for key in keys if key[-1] <= wanted.get(key[: KEY_BYTES - 1], -1)]

@@ -161,7 +161,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class TakeReservation:
-    """PREEMPT the key that holds it. Ends in Reserved or Faulted."""
+    """PREEMPT AND ABORT the key that holds it. Ends in Reserved or Faulted."""
 
     holder: RegistrationKey
 

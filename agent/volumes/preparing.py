@@ -15,10 +15,10 @@ class Preparing:
     """Of one open file."""
 
     asked: list[tuple[int, int]] = field(default_factory=list)
-    """What the owner was asked for and has not answered."""
+    """What the owner was asked for and has not answered: from which byte of the file to which."""
 
     until: int = 0
-    """Where the newest question ended."""
+    """The byte of the file at which the newest question ended."""
 
     ahead_bytes: int = 0
 
@@ -27,7 +27,7 @@ class Preparing:
         return any(low <= offset and offset + length_bytes <= high for low, high in self.asked)
 
     def ask(self, offset: int, length_bytes: int, size_bytes: int) -> tuple[int, int]:
-        """From where to where; `answered` must follow, whatever comes of it."""
+        """From which byte of the file to which; `answered` must follow, whatever comes of it."""
         low = offset // PIECE_BYTES * PIECE_BYTES
         high = -(-(offset + length_bytes) // PIECE_BYTES) * PIECE_BYTES
         if self.until and low == self.until:

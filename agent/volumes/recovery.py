@@ -54,21 +54,24 @@ def mount(head: bytes, area: bytes, epoch: int, blocks: int) -> Mounted:
             f"the journal has records of epoch {found.epoch}, and {epoch} is older:"
             " somebody else owns the volume now"
         )
+    findings = inspect(found.metadata, superblock)
     damage = found.damage or next(
-        (finding.sentence for finding in inspect(found.metadata, superblock) if finding.harmful),
-        None,
+        (finding.sentence for finding in findings if finding.harmful), None
     )
     committer = Committer(superblock, found.metadata, found.journal, damage)
     filesystem = Filesystem(committer)
     if damage is not None:
         return Mounted(filesystem, Transaction(), ())
-    return Mounted(filesystem, *_mended(committer, found, head, epoch))
+    leaks = any(finding.kind == "leaked" for finding in findings)
+    return Mounted(filesystem, *_mended(committer, found, head, epoch, leaks))
 
 
 def _mended(
-    committer: Committer, found: Replay, head: bytes, epoch: int
+    committer: Committer, found: Replay, head: bytes, epoch: int, leaks: bool
 ) -> tuple[Transaction, tuple[str, ...]]:
-    """The first transaction of a mount: its epoch, and a second copy of all that had lost one."""
+    """The first transaction of a mount: its epoch, a second copy of all that had lost one, and no
+    quarantine that nobody will end.
+    """
     copies = layout.copies(head)
     repairs = []
     if None in copies or copies[0] != copies[1]:
@@ -86,6 +89,10 @@ def _mended(
         transaction += Transaction(((committer.checkpoint(),), (committer.checkpoint(),)))
     elif committer.journal.is_due:
         transaction += Transaction(((committer.checkpoint(),),))
+    if leaks:
+        repairs.append("quarantine waited for grants that nobody has")
+        committer.change(changes.LeaksMended())
+        transaction += committer.commit()
     return transaction, tuple(repairs)
 
 

@@ -62,7 +62,8 @@ class TakeStopped:
         puts += more_puts
         notes += more_notes
         puts.append((vm_key(vm.name), row.data()))
-        return Draft(relies=(VIEW,), puts=tuple(puts), notes=tuple(notes))
+        relied = (VIEW, *needs.keys_for(scene, vm.spec))
+        return Draft(relies=relied, puts=tuple(puts), notes=tuple(notes))
 
     def _failed(self, scene: Scene, vm: VmRow, group: GroupRow) -> tuple[VmRow, Puts, list[Note]]:
         kind = KINDS[self.part]

@@ -18,7 +18,7 @@ from coordinator.pen import Draft
 from coordinator.requests import CreateVm, Declined
 from coordinator.scene import Scene
 from coordinator.shown import chronicle, chronicle_storage
-from coordinator.storage import needs, removals, vm_disk_plans
+from coordinator.storage import needs, removals, vm_disk_plans, vm_files
 from coordinator.storage.volume_choice import proposed
 from coordinator.store.disk_rows import disk_key
 from coordinator.store.group_rows import GroupRow, group_key
@@ -57,7 +57,7 @@ class Create:
         if body.vm in scene.book.vms:
             sentence = f"A VM {body.vm!r} exists already: choose another name."
             return Declined(409, "vm-exists", sentence)
-        if refusal := admission.check_spec(scene, body.spec):
+        if refusal := admission.check_spec(scene, body.spec) or vm_files.check_place(body):
             return refusal
         if body.disk:
             return self._on_disk(scene)
@@ -79,7 +79,7 @@ class Create:
             row = given(scene, row, node)
             notes.append(chronicle.group_coming_online(body.vm, node, row.epoch))
         return Draft(
-            relies=(VIEW, node_key(node)),
+            relies=(VIEW, node_key(node), *needs.keys_for(scene, row.spec)),
             puts=((vm_key(body.vm), row.data()),),
             deletes=() if earlier is None else (deleted_key(body.vm),),
             notes=tuple(notes),
@@ -179,7 +179,8 @@ class TurnOn:
         row = given(scene, wanted, node)
         note = chronicle.group_coming_online(vm.name, node, row.epoch)
         puts = ((vm_key(vm.name), row.data()), *group_puts(scene, seated(scene, group)))
-        return Draft(relies=(VIEW,), puts=puts, notes=(note,))
+        relied = (VIEW, *needs.keys_for(scene, vm.spec))
+        return Draft(relies=relied, puts=puts, notes=(note,))
 
 
 @dataclass(frozen=True, slots=True)

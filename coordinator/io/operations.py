@@ -13,7 +13,7 @@ from coordinator.io.driver import Occupant
 from coordinator.io.feed import Feed
 from coordinator.io.group_operations import GroupOperations
 from coordinator.io.log_query import LogFilter
-from coordinator.io.routes import Call, Reply, error
+from coordinator.io.routes import Call, Reply
 from coordinator.io.storage_operations import StorageOperations
 from coordinator.requests import (
     CancelAttempt,
@@ -66,15 +66,6 @@ class Operations:
     async def create(self, call: Call) -> Reply:
         body: models.CreateBody = call.body
         seed = secrets.randbits(32) if body.seed is None else body.seed
-        if body.local and (body.disks or body.volume is not None):
-            sentence = (
-                "A VM with a volume or a virtual disk is on shared storage: leave these out, or"
-                " local."
-            )
-            return error(HTTPStatus.UNPROCESSABLE_ENTITY, "local-with-volume", sentence)
-        if body.disk_resource is not None and (body.local or body.volume is not None):
-            sentence = "A VM's files are on a disk of its own or on a volume: name one of the two."
-            return error(HTTPStatus.UNPROCESSABLE_ENTITY, "disk-and-volume", sentence)
         spec = _on_volume(body, VmSpec(body.memory, body.workload, body.fill, seed))
         node = None if body.node is None else NodeName(body.node)
         disk = body.disk_resource or ""

@@ -36,6 +36,17 @@ def one(rows: tuple[Data, ...], key: str, value: object) -> Data | None:
     return next((row for row in rows if row[key] == value), None)
 
 
+def named(rows: tuple[Data, ...], word: str, name: str, *exact: str) -> Data | None:
+    """The row that goes by `word`: by its `name` in any case of letters, or by one of the others.
+
+    The core finds disks and volumes by the same words (coordinator.storage.disks.by_name).
+    """
+    for row in rows:
+        if row[name].lower() == word.lower() or word in [row[key] for key in exact]:
+            return row
+    return None
+
+
 def event(row: Row) -> Data:
     """A line of the event log under its index, by which one goes on reading."""
     value: Mapping[str, Any] = {} if row.value is None else row.value

@@ -40,13 +40,7 @@ class StorageOperations:
         return self._disk(call.names["disk"], OK)
 
     def _disk(self, word: str, status: int) -> Reply:
-        rows = self._asker.picture.disks
-        named = (
-            row
-            for row in rows
-            if row["name"].lower() == word.lower() or word in (row["id"], row["volume"])
-        )
-        found = next(named, None)
+        found = shown.named(self._asker.picture.disks, word, "name", "id", "volume")
         if found is None:
             sentence = f"There is no disk {word!r}: name one that `disk list` shows."
             return self._asker.missing("unknown-disk", sentence)
@@ -85,11 +79,10 @@ class StorageOperations:
     async def volume(self, call: Call) -> Reply:
         return self._volume(call.names["volume"], OK)
 
-    def _volume(self, name: str, status: int) -> Reply:
-        rows = self._asker.picture.volumes
-        found = shown.one(rows, "name", name) or shown.one(rows, "disk", name)
+    def _volume(self, word: str, status: int) -> Reply:
+        found = shown.named(self._asker.picture.volumes, word, "disk", "name", "disk_id")
         if found is None:
-            sentence = f"There is no shared volume {name!r}: name one that `csv show` lists."
+            sentence = f"There is no shared volume {word!r}: name one that `csv show` lists."
             return self._asker.missing("unknown-volume", sentence)
         return Reply(status, found)
 
@@ -109,10 +102,7 @@ class StorageOperations:
 
     async def maintain_volume(self, call: Call) -> Reply:
         volume = call.names["volume"]
-        known = self._volume(volume, OK)
-        if not done(known):
-            return known
-        return await self._of_volume(MaintainDisk(volume, call.body.on), volume, OK)
+        return await self._of_volume(MaintainDisk(volume, call.body.on, True), volume, OK)
 
     async def redirect_volume(self, call: Call) -> Reply:
         volume = call.names["volume"]

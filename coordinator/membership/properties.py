@@ -16,6 +16,7 @@ from coordinator.shown.chronicle_storage import volumes_enabled
 from coordinator.storage.csv_settings import checked_property, csv_enabled, volumes_root
 from coordinator.store.book import Book
 from coordinator.store.rows import CLUSTER, ClusterRow
+from protocol.disks import SHARED_VOLUMES_ROOT, VOLUME_CHARS_MAX
 from protocol.names import Personality, Timing
 
 Value = int | str
@@ -73,7 +74,10 @@ _TABLE = (
     Property(
         "EnableSharedVolumes", "Disabled", 1, 8, "", "Enabled: once, for all nodes, and for good"
     ),
-    Property("SharedVolumesRoot", "ClusterStorage", 1, 64, "", "where nodes have the volumes"),
+    Property(
+        *("SharedVolumesRoot", SHARED_VOLUMES_ROOT, 1, VOLUME_CHARS_MAX),
+        *("", "where nodes have the volumes"),
+    ),
     _fixed("FixQuorum", 0, "1 while the cluster runs by force"),
     _fixed("PreventQuorum", 0, "a node's own: whether it may only join"),
     _fixed("BackupInProgress", 0, "1 while the store is copied"),

@@ -10,7 +10,7 @@ from coordinator.groups.placement import (
 )
 from coordinator.requests import CreateVm, Declined
 from coordinator.scene import Scene
-from coordinator.storage import needs, vm_disks, volume_checks
+from coordinator.storage import needs, vm_disks, vm_files
 from coordinator.store.rows import AttemptRow, VmRow
 from protocol.names import PAGE_BYTES, POLICIES, NodeName, NodeState, VmName, VmSpec
 from protocol.workload import format_size, why_no_disk
@@ -83,14 +83,14 @@ def check_spec(scene: Scene, spec: VmSpec) -> Declined | None:
 def node_for_new_vm(scene: Scene, body: CreateVm) -> NodeName | Declined:
     """The node that the operator named or that placement finds."""
     size = body.spec.memory_bytes
-    if refusal := volume_checks.check_volumes(scene, body.vm, body.spec, body.start):
+    if refusal := vm_files.check_volumes(scene, body.vm, body.spec, body.start):
         return refusal
     if body.node is None:
-        away = volume_checks.without_volumes(scene, body.spec)
+        away = vm_files.without_volumes(scene, body.spec)
         return best_node(scene, size, away) or no_room(scene, size)
     if refusal := check_receiving(scene, body.node):
         return refusal
-    if body.start and (refusal := volume_checks.check_reached(scene, body.node, body.spec)):
+    if body.start and (refusal := vm_files.check_reached(scene, body.node, body.spec)):
         return refusal
     return body.node if free_bytes(scene, body.node) >= size else too_little(scene, body.node, size)
 
@@ -195,7 +195,7 @@ def check_target(scene: Scene, vm: VmRow, target: NodeName) -> Declined | None:
     if not scene.book.group(vm.name).may_be_on(target):
         sentence = f"Node {target} is no possible owner of {vm.name}: choose one that is."
         return Declined(409, "not-possible-owner", sentence)
-    if refusal := volume_checks.check_reached(scene, target, vm.spec):
+    if refusal := vm_files.check_reached(scene, target, vm.spec):
         return refusal
     if free_bytes(scene, target) < vm.spec.memory_bytes:
         return too_little(scene, target, vm.spec.memory_bytes)
@@ -220,7 +220,7 @@ def migration_target(
     if target is not None:
         return check_target(scene, row, target) or (row, target)
     busy = {node for node in scene.book.nodes if busy_with(scene, node) is not None}
-    busy |= volume_checks.without_volumes(scene, row.spec)
+    busy |= vm_files.without_volumes(scene, row.spec)
     group = scene.book.group(vm)
     chosen = best_node(scene, row.spec.memory_bytes, busy | {row.owner}, None, group)
     if chosen is None:

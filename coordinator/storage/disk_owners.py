@@ -10,6 +10,7 @@ from coordinator.pen import Draft
 from coordinator.scene import Scene
 from coordinator.shown import chronicle_storage as chronicle
 from coordinator.storage import disks, fences, vm_disks
+from coordinator.storage.disk_states import as_available, moved, owned_at
 from coordinator.store.disk_rows import (
     DiskRow,
     DiskState,
@@ -18,50 +19,8 @@ from coordinator.store.disk_rows import (
     gone_disk_key,
 )
 from coordinator.store.rows import VIEW
-from protocol.disks import GENERATION_LAST, DiskId, DiskRole
-from protocol.names import Epoch, Incarnation, NodeName, VolumeName
-
-MOVES = {
-    (DiskState.OFFLINE, "give"): DiskState.PENDING,
-    (DiskState.PENDING, "owned"): DiskState.ONLINE,
-    (DiskState.PENDING, "not-owned"): DiskState.OFFLINE,
-    (DiskState.ONLINE, "not-owned"): DiskState.OFFLINE,
-    (DiskState.ONLINE, "move"): DiskState.RELEASING,
-    (DiskState.ONLINE, "remount"): DiskState.PENDING,
-    (DiskState.PENDING, "released"): DiskState.OFFLINE,
-    (DiskState.ONLINE, "released"): DiskState.OFFLINE,
-    (DiskState.RELEASING, "released"): DiskState.OFFLINE,
-    (DiskState.PENDING, "lost"): DiskState.OFFLINE,
-    (DiskState.ONLINE, "lost"): DiskState.OFFLINE,
-    (DiskState.RELEASING, "lost"): DiskState.OFFLINE,
-}
-"""What moves a disk from one state to another; whatever is not here changes nothing."""
-
-
-def moved(row: DiskRow, event: str) -> DiskRow | None:
-    """`row` in the state that follows; None if the event does not belong to its state."""
-    state = MOVES.get((row.state, event))
-    return None if state is None else replace(row, state=state)
-
-
-def as_available(row: DiskRow) -> DiskRow:
-    """`row` without a volume: a disk of Available Storage."""
-    return replace(
-        row,
-        role=DiskRole.AVAILABLE,
-        volume=VolumeName(""),
-        format_as="",
-        overwrite=False,
-        redirected=False,
-        maintenance=False,
-    )
-
-
-def owned_at(row: DiskRow | None, life: Incarnation, epoch: Epoch) -> bool:
-    """`life` is the owner under this very epoch."""
-    return (
-        row is not None and row.is_served and row.owner_incarnation == life and row.epoch == epoch
-    )
+from protocol.disks import GENERATION_LAST, DiskId
+from protocol.names import Epoch, Incarnation, NodeName
 
 
 def given(scene: Scene, row: DiskRow, avoid: frozenset[NodeName]) -> DiskRow | None:

@@ -10,7 +10,8 @@ from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.shown import chronicle_storage as chronicle
 from coordinator.storage import disks, quorum_disk, vm_disks
-from coordinator.storage.disk_owners import moved, removed
+from coordinator.storage.disk_owners import removed
+from coordinator.storage.disk_states import moved
 from coordinator.store.disk_rows import (
     DiskRow,
     DiskState,
@@ -18,7 +19,7 @@ from coordinator.store.disk_rows import (
     gone_disk_key,
 )
 from coordinator.store.rows import CLUSTER, vm_key
-from protocol.disks import DiskId, DiskRole, DiskStatus
+from protocol.disks import DiskId, DiskRole
 from protocol.names import NodeName
 
 DISKS_MAX = 256
@@ -49,7 +50,7 @@ class AddDisk:
         if not DISK_ID.fullmatch(self.disk) or len(book.disks) >= DISKS_MAX:
             sentence = f"A cluster has at most {DISKS_MAX} disks, each with a proper id."
             return Declined(409, "too-many-disks", sentence)
-        row = _new_row(scene, found)
+        row = disks.new_row(scene, found)
         gone = (gone_disk_key(self.disk),) if self.disk in book.gone_disks else ()
         return Draft(
             relies=(CLUSTER,),
@@ -60,17 +61,6 @@ class AddDisk:
 
     def answer(self, scene: Scene) -> dict[str, object]:
         return {"disk": scene.book.disks[self.disk].name}
-
-
-def _new_row(scene: Scene, found: DiskStatus) -> DiskRow:
-    """With the lowest number that is free, above all epochs that it may have had."""
-    taken = {row.number for row in scene.book.disks.values()}
-    number = next(n for n in range(1, len(taken) + 2) if n not in taken)
-    gone = scene.book.gone_disks.get(found.disk)
-    row = DiskRow(found.disk, number, found.size_bytes)
-    if gone is None:
-        return row
-    return replace(row, epoch=gone.epoch, registrants=gone.registrants)
 
 
 def _not_available(scene: Scene, disk: DiskId) -> Declined:
@@ -122,10 +112,9 @@ class MoveDisk:
     volumes_only: bool = False
 
     def draft(self, scene: Scene) -> Draft | Declined | None:
-        row = disks.by_name(scene, self.disk)
-        if row is None or (self.volumes_only and not disks.is_csv(row)):
-            known = disks.unknown_volume if self.volumes_only else disks.unknown_disk
-            return known(self.disk) if self.request is not None else None
+        row = _wanted(scene, self.disk, self.volumes_only)
+        if isinstance(row, Declined):
+            return row if self.request is not None else None
         if self.request is not None and disks.is_csv(row) and not self.volumes_only:
             sentence = (
                 f"{row.name} is the shared volume {row.volume} (5948): move it with"
@@ -192,11 +181,12 @@ class SetMaintenance:
     request: RequestId
     disk: str
     on: bool
+    volumes_only: bool = False
 
     def draft(self, scene: Scene) -> Draft | Declined:
-        row = disks.by_name(scene, self.disk)
-        if row is None:
-            return disks.unknown_disk(self.disk)
+        row = _wanted(scene, self.disk, self.volumes_only)
+        if isinstance(row, Declined):
+            return row
         if row.role is DiskRole.WITNESS:
             return not_available_storage(row)
         if row.maintenance == self.on:
@@ -214,6 +204,13 @@ class SetMaintenance:
 
     def answer(self, scene: Scene) -> dict[str, object]:
         return {"disk": self.disk, "maintenance": self.on}
+
+
+def _wanted(scene: Scene, word: str, volumes_only: bool) -> DiskRow | Declined:
+    row = disks.by_name(scene, word)
+    if volumes_only:
+        return row if row is not None and disks.is_csv(row) else disks.unknown_volume(word)
+    return disks.unknown_disk(word) if row is None else row
 
 
 def _moves_with_group(scene: Scene, row: DiskRow) -> Declined:

@@ -9,7 +9,7 @@ from coordinator.membership.agents import Agent
 from coordinator.pen import Draft, Plan
 from coordinator.scene import Scene
 from coordinator.storage import balance, disks, fences, quorum_disk, vm_disks
-from coordinator.storage.checks import AskCheck, Checks
+from coordinator.storage.csv_checks import AskCheck, Checks
 from coordinator.storage.disk_owners import LoseOwner, Own, TakeFormatted, TakeOwned, TakeReleased
 from coordinator.storage.disk_plans import MoveDisk, Release
 from coordinator.storage.exemption import Exempt
@@ -37,7 +37,7 @@ from protocol.messages import (
     StorageReport,
     VolumeChecked,
 )
-from protocol.names import Epoch, NodeName, VolumeName
+from protocol.names import NO_VOLUME, Epoch, NodeName, VolumeName
 
 SHUNNED_S = 15.0
 """A node that could not own a disk is not asked again before, while there are others."""
@@ -129,7 +129,7 @@ class DiskWatch:
             self._checks.begin(plan.request, plan.volume)
         if isinstance(plan, fences.TakeFenced | TakeOwned | Exempt):
             row = disks.by_name(self._desk.scene, plan.disk)
-            self._wake(VolumeName("") if row is None else row.volume)
+            self._wake(NO_VOLUME if row is None else row.volume)
 
     def _wake(self, volume: VolumeName) -> None:
         """VMs that wait for the volume may have a place now."""

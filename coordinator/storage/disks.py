@@ -1,6 +1,7 @@
 """What is known of disks: by which names they go, who sees them, and who could own one."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from coordinator.membership.agents import Agent
 from coordinator.requests import Declined
@@ -37,6 +38,19 @@ def volume_row(scene: Scene, volume: VolumeName) -> DiskRow | None:
 def ordered(scene: Scene) -> list[DiskRow]:
     """All clustered disks by their numbers."""
     return sorted(scene.book.disks.values(), key=lambda row: row.number)
+
+
+def new_row(scene: Scene, found: DiskStatus, role: DiskRole = DiskRole.AVAILABLE) -> DiskRow:
+    """Of a disk that was not clustered: with the lowest number that is free, above all epochs that
+    it may have had, and with who may still have keys there.
+    """
+    taken = {row.number for row in scene.book.disks.values()}
+    number = next(n for n in range(1, len(taken) + 2) if n not in taken)
+    row = DiskRow(found.disk, number, found.size_bytes, role)
+    gone = scene.book.gone_disks.get(found.disk)
+    if gone is None:
+        return row
+    return replace(row, epoch=gone.epoch, registrants=gone.registrants)
 
 
 def unknown_disk(word: str) -> Declined:

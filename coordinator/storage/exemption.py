@@ -51,7 +51,7 @@ class Exempt:
 
 def _dead(scene: Scene, row: DiskRow) -> tuple[Incarnation, ...]:
     """Those who are to be fenced and are in no held view."""
-    inside = {member.incarnation for member in scene.held.members} if scene.held else set()
+    inside = fences.members(scene)
     lives = [life.incarnation for life in fences.departed(scene, row)]
     return tuple(sorted(life for life in lives if life not in inside))
 

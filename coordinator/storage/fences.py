@@ -16,6 +16,11 @@ STRANGERS_MAX = 64
 """So many lives that left, and were never granted the disk, have their keys removed as well."""
 
 
+def members(scene: Scene) -> frozenset[Incarnation]:
+    """The lives of the held view; none while no view holds."""
+    return frozenset(m.incarnation for m in (scene.held.members if scene.held else ()))
+
+
 def departed(scene: Scene, row: DiskRow) -> list[FencedLife]:
     """Registrants whose keys must go: lives that the held view has not, and those that are marked.
 
@@ -24,8 +29,7 @@ def departed(scene: Scene, row: DiskRow) -> list[FencedLife]:
     """
     if scene.held is None:
         return []
-    inside = {member.incarnation for member in scene.held.members}
-    found = []
+    inside, found = members(scene), []
     for registrant in row.registrants:
         if registrant.incarnation not in inside:
             found.append(FencedLife(registrant.incarnation, GENERATION_LAST))
@@ -46,7 +50,7 @@ def order_for(scene: Scene, row: DiskRow) -> tuple[FencedLife, ...]:
         return ()
     named = {life.incarnation for life in wanted}
     left = () if scene.book.view is None else scene.book.view.left[-STRANGERS_MAX:]
-    inside = {member.incarnation for member in scene.held.members} if scene.held else set()
+    inside = members(scene)
     more = [FencedLife(life) for life in left if life not in named and life not in inside]
     return (*wanted, *more)
 
@@ -104,8 +108,7 @@ class Admit:
         view = scene.book.view
         return (
             view is not None
-            and scene.held is not None
-            and any(member.incarnation == self.incarnation for member in scene.held.members)
+            and self.incarnation in members(scene)
             and any(member.incarnation == self.incarnation for member in view.view.members)
         )
 

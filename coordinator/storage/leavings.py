@@ -11,7 +11,7 @@ from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.shown import chronicle_storage as chronicle
 from coordinator.storage import disks
-from coordinator.storage.disk_owners import owned_at
+from coordinator.storage.disk_states import owned_at
 from coordinator.storage.telling import Pace
 from coordinator.store.disk_rows import DiskState
 from coordinator.store.move_rows import LeftRow, left_key

@@ -14,7 +14,7 @@ from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.shown import chronicle_storage as chronicle
 from coordinator.shown.chronicle import Note
-from coordinator.storage import disks, leavings, needs, volume_checks
+from coordinator.storage import disks, leavings, needs, vm_files
 from coordinator.store.disk_rows import DiskRow, disk_key
 from coordinator.store.move_rows import StorageMove
 from coordinator.store.rows import VIEW, VmRow, vm_key
@@ -88,8 +88,8 @@ def _check_target(scene: Scene, vm: VmRow, row: DiskRow, spec: VmSpec) -> Declin
         sentence = f"VM {vm.name} cannot have its files on {row.volume} now: {why}."
         return Declined(409, "volume-offline", sentence)
     refusal = (
-        volume_checks.check_reached(scene, vm.owner, spec)
-        or volume_checks.check_volumes(scene, vm.name, spec, start=False)
+        vm_files.check_reached(scene, vm.owner, spec)
+        or vm_files.check_volumes(scene, vm.name, spec, start=False)
         or leavings.check_none(scene, vm.name, spec)
     )
     if refusal is not None:

@@ -167,12 +167,7 @@ class Settle:
         row = scene.book.disks.get(self.disk)
         if row is None:
             status = next(iter(disks.seen_by(scene, self.disk).values()))
-            taken = {known.number for known in scene.book.disks.values()}
-            number = next(n for n in range(1, len(taken) + 2) if n not in taken)
-            gone = scene.book.gone_disks.get(self.disk)
-            row = DiskRow(self.disk, number, status.size_bytes, DiskRole.WITNESS)
-            if gone is not None:
-                row = replace(row, epoch=gone.epoch, registrants=gone.registrants)
+            row = disks.new_row(scene, status, DiskRole.WITNESS)
             note = chronicle.disk_is_witness(row.name)
         elif row.role is DiskRole.WITNESS:
             row = replace(row, role=DiskRole.AVAILABLE, epoch=Epoch(row.epoch + 1))

@@ -17,7 +17,7 @@ from coordinator.requests import (
     RenameSharedVolume,
     Request,
 )
-from coordinator.storage.checks import AskCheck
+from coordinator.storage.csv_checks import AskCheck
 from coordinator.storage.disk_plans import AddDisk, MoveDisk, RemoveDisk, SetMaintenance
 from coordinator.storage.exemption import Exempt
 from coordinator.storage.moves import AbortMove, OpenMove
@@ -38,8 +38,8 @@ def storage_plan(request: RequestId, body: Request) -> Plan | None:
             return RemoveDisk(request, disk)
         case MoveClusterDisk(disk, node, is_volume):
             return MoveDisk(request, disk, node, is_volume)
-        case MaintainDisk(disk, on):
-            return SetMaintenance(request, disk, on)
+        case MaintainDisk(disk, on, is_volume):
+            return SetMaintenance(request, disk, on, is_volume)
         case ForceDisk(disk, oath):
             return Exempt(request, disk, oath)
         case AddSharedVolume(disk, force):

@@ -8,8 +8,9 @@ from coordinator.requests import CreateVm, Declined
 from coordinator.scene import Scene
 from coordinator.storage import disks, fences
 from coordinator.storage.disk_plans import busy, not_available_storage
-from coordinator.storage.volume_checks import check_files
-from coordinator.storage.volume_plans import content_of, unfit
+from coordinator.storage.disk_states import moved
+from coordinator.storage.vm_files import check_files
+from coordinator.storage.volume_plans import content_of, new_label, unfit
 from coordinator.store.disk_rows import DiskRow, DiskState
 from protocol.disks import DiskContent, DiskRole
 from protocol.names import NodeName, VmSpec, VolumeName
@@ -50,14 +51,13 @@ def on_disk(spec: VmSpec, row: DiskRow) -> VmSpec:
 def in_group(scene: Scene, row: DiskRow, node: NodeName) -> DiskRow:
     """`row` as a part of a VM's group, on its way to `node`, which formats it if it is blank."""
     formats = content_of(scene, row) is DiskContent.BLANK
-    cluster = scene.book.cluster
-    label = f"{'' if cluster is None else cluster.id}.{row.number}.{row.epoch}"
+    taken = moved(row, "remount" if row.owner == node else "move")
+    assert taken is not None, row.state
     return replace(
-        row,
+        taken,
         role=DiskRole.VM,
-        state=DiskState.PENDING if row.owner == node else DiskState.RELEASING,
         volume=VolumeName(row.name),
-        format_as=label if formats else "",
+        format_as=new_label(scene, row) if formats else "",
         overwrite=False,
         redirected=False,
         move_to=None,

@@ -12,10 +12,11 @@ from coordinator.scene import Scene
 from coordinator.shown import chronicle_storage as chronicle
 from coordinator.shown.chronicle import Note
 from coordinator.storage import disks, fences
+from coordinator.storage.disk_states import as_available, moved
 from coordinator.store.disk_rows import DiskRow, DiskState, disk_key
 from coordinator.store.rows import VIEW, AttemptRow, VmRow, attempt_key, vm_key
 from protocol.disks import DiskId, DiskRole, VolumeAccess
-from protocol.names import AttemptId, Decision, NodeName, VmSpec, VolumeName
+from protocol.names import AttemptId, Decision, NodeName, VmSpec
 
 
 def is_private(row: DiskRow) -> bool:
@@ -187,13 +188,9 @@ class GiveBack:
         row = scene.book.disks.get(self.disk)
         if row is None or not is_spare(scene, row):
             return None
-        back = replace(
-            row,
-            role=DiskRole.AVAILABLE,
-            state=DiskState.PENDING,
-            volume=VolumeName(""),
-            maintenance=False,
-        )
+        pending = moved(row, "remount")
+        assert pending is not None, row.state
+        back = as_available(pending)
         note = chronicle.disk_left_group(row.name)
         return Draft(puts=((disk_key(row.id), back.data()),), notes=(note,))
 
@@ -207,7 +204,9 @@ def _can_go(scene: Scene, row: DiskRow, attempt: AttemptRow) -> bool:
 
 
 def _leaving(row: DiskRow, to: NodeName | None) -> tuple[str, dict[str, object]]:
-    return disk_key(row.id), replace(row, state=DiskState.RELEASING, move_to=to).data()
+    leaving = moved(row, "move")
+    assert leaving is not None, row.state
+    return disk_key(row.id), replace(leaving, move_to=to).data()
 
 
 def _note(row: DiskRow, node: NodeName) -> Note:

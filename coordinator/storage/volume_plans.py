@@ -9,8 +9,8 @@ from coordinator.scene import Scene
 from coordinator.shown import chronicle_storage as chronicle
 from coordinator.storage import disks, moves, removals
 from coordinator.storage.csv_settings import FOLDER, PROPER, csv_enabled
-from coordinator.storage.disk_owners import as_available, moved
 from coordinator.storage.disk_plans import busy, not_available_storage
+from coordinator.storage.disk_states import as_available, moved
 from coordinator.store.disk_rows import DiskRow, DiskState, disk_key
 from coordinator.store.rows import CLUSTER
 from protocol.disks import DiskContent, DiskRole
@@ -50,14 +50,12 @@ class AddVolume:
         assert pending is not None, row.state
         content = content_of(scene, row)
         formats = self.force or content in (DiskContent.BLANK, DiskContent.WITNESS)
-        cluster = scene.book.cluster
-        label = f"{'' if cluster is None else cluster.id}.{row.number}.{row.epoch}"
         volume = free_name(scene)
         row = replace(
             pending,
             role=DiskRole.CSV,
             volume=volume,
-            format_as=label if formats else "",
+            format_as=new_label(scene, row) if formats else "",
             overwrite=self.force,
             reason="",
         )
@@ -73,6 +71,12 @@ def content_of(scene: Scene, row: DiskRow) -> DiskContent:
     """What the disk's owner found on it."""
     status = None if row.owner is None else disks.seen_by(scene, row.id).get(row.owner)
     return DiskContent.UNKNOWN if status is None else status.content
+
+
+def new_label(scene: Scene, row: DiskRow) -> str:
+    """Of a volume that is to be made on the disk: no other has it, nor had."""
+    cluster = scene.book.cluster
+    return f"{'' if cluster is None else cluster.id}.{row.number}.{row.epoch}"
 
 
 def unfit(scene: Scene, row: DiskRow, force: bool) -> Declined | None:

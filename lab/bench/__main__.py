@@ -129,11 +129,12 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print data, not a table.")] = False,
 ) -> None:
-    """Measure migrations and what they do to heartbeats, failovers, and a large cluster at rest.
+    """Measure migrations and what they do to heartbeats, failovers, shared disks, and a large
+    cluster at rest.
 
     Pages and migrations are held against a bare send/recv loop, heartbeats against a control,
-    failovers against the sum of their parts in docs/protocol.md, the large cluster against what it
-    may cost.
+    failovers against the sum of their parts in docs/protocol.md, our iSCSI target and initiator
+    against others, redirected I/O against direct, the large cluster against what it may cost.
     """
     memory_bytes = size_of(memory)
     aloud, out = rich.console.Console(stderr=True), rich.console.Console(quiet=as_json)

@@ -21,9 +21,7 @@ from protocol.disks import (
     VolumeStatus,
 )
 from protocol.names import Epoch, Incarnation
-from protocol.scsi.commands import (
-    Write,
-)
+from protocol.scsi.commands import Write
 from protocol.scsi.status import Status
 from san.answers import Answer
 
@@ -123,8 +121,7 @@ class SimDisks:
             self.owners[path.disk].path_lost()
 
     def _report(self) -> None:
-        if hasattr(self, "paths"):
-            self.say(words.DisksSeen(tuple(self._seen(p) for p in self.paths.values())))
+        self.say(words.DisksSeen(tuple(self._seen(p) for p in self.paths.values())))
 
     def _seen(self, path: DiskPath) -> words.SeenDisk:
         head = VolumeFiles.read(self.san.media[self.san.lun_of[path.disk]].read(HEAD_LBA))

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 CHUNK_BLOCKS = 32
 HEAD_BLOCK, FIRST_BLOCK = 0, 1
-WAITS_S = 0.1
-BOOT_PATIENCE_S = 20.0
 
 
 def entry_block(vm: str, number: int) -> bytes:

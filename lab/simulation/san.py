@@ -58,7 +58,6 @@ class Task:
     answered: Answered
     stamp: Any = None
     is_aborted: bool = False
-    is_ended: bool = False
     write: medium.WriteMedium | None = None
     """What is being written at this moment."""
 
@@ -299,7 +298,6 @@ class SimSan:
         self.on_accepted(seen)
 
     def _ended(self, task: Task, answer: Answer) -> None:
-        task.is_ended = True
         self._tasks.remove(task)
         if task.is_aborted:
             self.units.cleared(task.lun, [task.nexus])

@@ -57,7 +57,6 @@ class SimClient:
         self.machine = VolumeClient(self.agent.incarnation)
         self.volume = VolumeName("")
         self.files: dict[int, Wanted] = {}
-        self.retried = 0
         self._owner: Member | None = None
         self._networks: tuple[NetworkName, ...] = ()
         self._handles = itertools.count(1)
@@ -119,7 +118,7 @@ class SimClient:
             case ways.Wake():
                 waiting, self._waiting = self._waiting, []
                 for io in waiting:
-                    self.agent.later(0.0, self._go, io)
+                    self.agent.later(0.0, self.do, io)
             case ways.Show(access, reason):
                 self._show(access, reason)
             case ways.ReturnGrant():
@@ -140,7 +139,7 @@ class SimClient:
         lost, self._at_owner = self._at_owner, {}
         for turn, io in lost.values():
             self._ended(turn)
-            self._again(io)
+            self.do(io)
 
     def _send(self, message: Any) -> None:
         if self._end is not None and self._is_attached:
@@ -216,7 +215,7 @@ class SimClient:
                 if rest:
                     io.done(rest[0])
                 else:
-                    self.agent.later(0.05, self._again, io)
+                    self.agent.later(0.05, self.do, io)
 
     # ---- files
 
@@ -231,13 +230,6 @@ class SimClient:
             self._feed(ways.FileLeft(handle))
 
     def do(self, io: Io) -> None:
-        self._go(io)
-
-    def _again(self, io: Io) -> None:
-        self.retried += 1
-        self._go(io)
-
-    def _go(self, io: Io) -> None:
         """By the way of this moment. What is not wanted any more ends here if none of it can be
         under way: when the way is open again, the owner has ended what was.
         """
@@ -272,14 +264,14 @@ class SimClient:
                 self.path.lost()
             self._ended(turn)
             if answer is None:
-                self._again(io)
+                self.do(io)
             elif answer.status is Status.GOOD:
                 io.done(bytes(answer.data))
             elif is_conflict(answer):
                 self.path.conflict("A write was refused.")
-                self._again(io)
+                self.do(io)
             else:
-                self.agent.later(0.1, self._again, io)
+                self.agent.later(0.1, self.do, io)
 
         blocks = io.length // BLOCK_BYTES
         command = Read(lba, blocks) if io.data is None else Write(lba, blocks, fua=True)

@@ -13,7 +13,6 @@ from protocol.iscsi.responses import Response
 Pdu: TypeAlias = Request | Response | UnknownPdu
 
 _FINAL, _MORE = 0x80, 0x40
-_LENGTH_MASK = 0xFF_FFFF
 _READ_LENGTH_AHS = 2
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 

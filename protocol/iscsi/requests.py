@@ -19,7 +19,6 @@ WORDS = Struct(">BBBBIQI7I")
 COMMAND = Struct(">BBBBIQI3I16s")
 IMMEDIATE = 0x40
 FINAL = 0x80
-CONTINUE = 0x40
 
 
 class Attribute(enum.IntEnum):

@@ -26,6 +26,14 @@ class TaskAnswer(enum.IntEnum):
     REJECTED = 255
 
 
+class LogoutAnswer(enum.IntEnum):
+    """How a logout ended; to recover connections takes an error recovery level above 0."""
+
+    DONE = 0
+    NO_CONNECTION = 1
+    NO_RECOVERY = 2
+
+
 class RejectReason(enum.IntEnum):
     DATA_DIGEST = 0x02
     SNACK = 0x03
@@ -201,7 +209,7 @@ class LogoutResponse:
     stat_sn: int
     exp_cmd_sn: int
     max_cmd_sn: int
-    response: int = 0
+    response: int = LogoutAnswer.DONE
     time_to_wait_s: int = 0
     time_to_retain_s: int = 0
     data: Buffer = b""

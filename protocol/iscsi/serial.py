@@ -15,11 +15,6 @@ def distance(start: int, end: int) -> int:
     return forward if forward < _HALF else forward - _MODULUS
 
 
-def is_before(one: int, other: int) -> bool:
-    """Whether `one` precedes `other` on the circle."""
-    return distance(one, other) > 0
-
-
 def is_within(number: int, first: int, last: int) -> bool:
     """Whether `number` lies in the window from `first` to `last`; an empty one holds nothing."""
     return distance(first, number) >= 0 and distance(number, last) >= 0

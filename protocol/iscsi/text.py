@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from protocol.iscsi.digests import Buffer
 from protocol.iscsi.errors import BadText
 
+# RFC 7143 section 6.1 wants 8192 bytes of text to be taken, and 64 KiB by who knows long proofs of
+# identity. No value that is known here is as long as a segment before the negotiation.
 TEXT_BYTES_MAX = 64 << 10
 PAIRS_MAX = 256
 VALUE_BYTES_MAX = 8192

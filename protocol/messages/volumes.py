@@ -23,7 +23,9 @@ ENTRIES_MAX = 1024
 
 @dataclass(frozen=True, slots=True)
 class FileExtent:
-    """Neighbouring blocks of the disk in the order of the file; not `written`: they are zeros."""
+    """Neighbouring blocks of the disk, of 4096 bytes each, in the order of the file; not `written`:
+    they are zeros.
+    """
 
     start: int
     blocks: int

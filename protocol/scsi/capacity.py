@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from protocol.scsi.errors import BadResponse
 
 LAST_LBA_MAX = 0xFFFFFFFF
-CAPACITY16_BYTES = 32
 GIVES_BACK, READS_ZEROS = 0x80, 0x40
+"""LBPME and LBPRZ of READ CAPACITY (16)."""
+
+LUN_MAX = 16383
+"""The last one of flat space addressing (SAM-5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +57,25 @@ def write_luns(luns: tuple[int, ...]) -> bytes:
 
 
 def read_luns(data: bytes) -> tuple[int, ...]:
+    """The single-level ones; those of another kind are left out. Raises `BadResponse`."""
     if len(data) < 8:
         raise BadResponse(f"REPORT LUNS answers with at least 8 bytes, not {len(data)}.")
     length = min(int.from_bytes(data[:4], "big"), len(data) - 8)
-    return tuple(read_lun(data[at : at + 8]) for at in range(8, 8 + length - 7, 8))
+    found = (read_lun(data[at : at + 8]) for at in range(8, 8 + length - 7, 8))
+    return tuple(lun for lun in found if lun is not None)
 
 
 def write_lun(lun: int) -> bytes:
-    """Single level: peripheral addressing up to 255, flat space up to 16383."""
-    if not 0 <= lun < 1 << 14:
-        raise AssertionError(f"LUN {lun} is beyond 16383.")
+    """Single level: peripheral device addressing up to 255, flat space above."""
+    assert 0 <= lun <= LUN_MAX, lun
     return struct.pack(">H6x", lun if lun < 256 else 0x4000 | lun)
 
 
-def read_lun(data: bytes) -> int:
-    """The number of a single-level address; one of another kind is out of this target's range."""
-    (first,) = struct.unpack_from(">H", data)
-    if first >> 14 > 1 or any(data[2:8]):
-        return -1
-    return int(first & 0x3FFF)
+def read_lun(data: bytes) -> int | None:
+    """The number in eight bytes; None for an addressing that nobody here uses."""
+    first = int.from_bytes(data[:2], "big")
+    if any(data[2:8]):
+        return None
+    if first < 256:
+        return first
+    return first & LUN_MAX if first >> 14 == 1 else None

@@ -3,10 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from protocol.scsi.persistent import InAction, OutAction
-
-CAPACITY10_BYTES = 8
-OUT_PARAMETER_BYTES = 24
+from protocol.scsi.persistent import OUT_BYTES, InAction, OutAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +168,7 @@ class PersistentReserveOut:
 
     action: OutAction
     kind: int = 0
-    parameter_bytes: int = OUT_PARAMETER_BYTES
+    parameter_bytes: int = OUT_BYTES
     scope: int = 0
 
 
@@ -208,24 +205,5 @@ def data_out_bytes(command: Command, block_bytes: int) -> int:
         case Verify(byte_check=3, blocks=blocks):
             return block_bytes if blocks else 0
         case Unmap(parameter_bytes=length) | PersistentReserveOut(parameter_bytes=length):
-            return length
-    return 0
-
-
-def data_in_bytes(command: Command, block_bytes: int) -> int:
-    """How much the target may send back at most."""
-    match command:
-        case Read(blocks=blocks):
-            return blocks * block_bytes
-        case ReadCapacity10():
-            return CAPACITY10_BYTES
-        case (
-            RequestSense(allocation_bytes=length)
-            | Inquiry(allocation_bytes=length)
-            | ReportLuns(allocation_bytes=length)
-            | ReadCapacity16(allocation_bytes=length)
-            | ModeSense(allocation_bytes=length)
-            | PersistentReserveIn(allocation_bytes=length)
-        ):
             return length
     return 0

@@ -22,6 +22,9 @@ VERSIONS = (0x00A0, 0x0960, 0x0460, 0x04C0)
 """What the unit claims to follow: SAM-5, iSCSI, SPC-4, SBC-3."""
 NAA, PORT_NUMBER, NAME = 3, 4, 8
 NO_ROTATION = 1
+LBPU, LBPWS, LBPWS10, LBPRZ = 0x80, 0x40, 0x20, 0x04
+"""UNMAP and WRITE SAME of either form give blocks back, which then read as zeros (SBC-3)."""
+THIN = 2
 
 
 def _text(words: str, length: int) -> bytes:
@@ -173,5 +176,5 @@ def characteristics() -> bytes:
 
 
 def provisioning() -> bytes:
-    """Page B2: UNMAP and WRITE SAME give blocks back, which then read as zeros; thin."""
-    return write_page(PROVISIONING, bytes([0, 0xE4, 0x02, 0]))
+    """Page B2: how blocks are given back, and that the unit is thin."""
+    return write_page(PROVISIONING, bytes([0, LBPU | LBPWS | LBPWS10 | LBPRZ, THIN, 0]))

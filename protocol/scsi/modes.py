@@ -3,14 +3,13 @@
 import struct
 
 from protocol.scsi.commands import ModeSense, PageControl
-from protocol.scsi.errors import BadResponse, IllegalRequest
-from protocol.scsi.sense import INVALID_FIELD_IN_CDB, Sense, SenseKey
+from protocol.scsi.errors import IllegalRequest
+from protocol.scsi.sense import INVALID_FIELD_IN_CDB, SAVING_NOT_SUPPORTED
 
 CACHING, CONTROL, ALL_PAGES, ALL_SUBPAGES = 0x08, 0x0A, 0x3F, 0xFF
 WRITE_CACHE = 0x04
 TELLS_ABORTED_TASKS = 0x40
 KNOWS_FUA, IS_READ_ONLY = 0x10, 0x80
-SAVED_NOT_SUPPORTED = Sense(SenseKey.ILLEGAL_REQUEST, 0x39, 0x00)
 
 # Without page code and length. Control: tasks may be reordered, aborted ones are answered.
 PAGES = {
@@ -22,7 +21,7 @@ PAGES = {
 def write_modes(asked: ModeSense, blocks: int, block_bytes: int, read_only: bool = False) -> bytes:
     """The pages asked for behind their head; none of them can be changed."""
     if asked.control is PageControl.SAVED:
-        raise IllegalRequest(SAVED_NOT_SUPPORTED, "Mode pages are not saved here.")
+        raise IllegalRequest(SAVING_NOT_SUPPORTED, "Mode pages are not saved here.")
     wanted = list(PAGES) if asked.page == ALL_PAGES else [asked.page]
     known = [page for page in wanted if page in PAGES]
     if not known or asked.subpage not in (0, ALL_SUBPAGES):
@@ -47,15 +46,3 @@ def _page(page: int, control: PageControl) -> bytes:
     if control is PageControl.CHANGEABLE:
         content = bytes(len(content))
     return bytes([page, len(content)]) + content
-
-
-def has_write_cache(data: bytes, form: int = 6) -> bool:
-    """Whether a unit that answered MODE SENSE for the caching page may keep writes volatile."""
-    head = 4 if form == 6 else 8
-    if len(data) < head:
-        raise BadResponse(f"MODE SENSE ({form}) answers with at least {head} bytes.")
-    skipped = data[3] if form == 6 else int.from_bytes(data[6:8], "big")
-    page = data[head + skipped :]
-    if len(page) < 3 or page[0] & 0x3F != CACHING:
-        raise BadResponse("The answer to MODE SENSE holds no caching page.")
-    return bool(page[2] & WRITE_CACHE)

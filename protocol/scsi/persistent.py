@@ -9,7 +9,6 @@ from protocol.scsi.sense import INVALID_FIELD_IN_PARAMETERS, PARAMETER_LIST_LENG
 
 OUT_BYTES = 24
 SPECIFY_PORTS, ALL_PORTS, PERSISTS = 0x08, 0x04, 0x01
-MOVE_UNREGISTERS, MOVE_PERSISTS = 0x02, 0x01
 ISCSI_PORT = 0x45
 """A transport id that names an iSCSI initiator port: format 01b, protocol 5."""
 

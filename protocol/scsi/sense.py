@@ -58,10 +58,6 @@ class Sense:
         """The same, at this block."""
         return replace(self, information=information)
 
-    def same_as(self, other: "Sense") -> bool:
-        """Whether both report the same thing, wherever it happened."""
-        return (self.key, self.asc, self.ascq) == (other.key, other.asc, other.ascq)
-
 
 def _illegal(code: int) -> Sense:
     return Sense(SenseKey.ILLEGAL_REQUEST, code >> 8, code & 0xFF)
@@ -80,18 +76,16 @@ INVALID_FIELD_IN_CDB = _illegal(0x2400)
 UNIT_NOT_SUPPORTED = _illegal(0x2500)
 INVALID_FIELD_IN_PARAMETERS = _illegal(0x2600)
 INVALID_RELEASE = _illegal(0x2604)
+SAVING_NOT_SUPPORTED = _illegal(0x3900)
 NO_REGISTRATION_RESOURCES = _illegal(0x5504)
 
 POWER_ON = _attention(0x2900)
 UNIT_RESET = _attention(0x2903)
 NEXUS_LOSS = _attention(0x2907)
-MODE_CHANGED = _attention(0x2A01)
 RESERVATIONS_PREEMPTED = _attention(0x2A03)
 RESERVATIONS_RELEASED = _attention(0x2A04)
 REGISTRATIONS_PREEMPTED = _attention(0x2A05)
-CAPACITY_CHANGED = _attention(0x2A09)
 COMMANDS_CLEARED = _attention(0x2F00)
-LUNS_CHANGED = _attention(0x3F0E)
 
 UNREADABLE = Sense(SenseKey.MEDIUM_ERROR, 0x11, 0x00)
 UNWRITABLE = Sense(SenseKey.MEDIUM_ERROR, 0x0C, 0x00)
@@ -100,7 +94,7 @@ SPACE_EXHAUSTED = Sense(SenseKey.DATA_PROTECT, 0x27, 0x07)
 NOT_READY = Sense(SenseKey.NOT_READY, 0x04, 0x00)
 INTERNAL_FAILURE = Sense(SenseKey.HARDWARE_ERROR, 0x44, 0x00)
 MISCOMPARE = Sense(SenseKey.MISCOMPARE, 0x1D, 0x00)
-DATA_PHASE_ERROR = Sense(SenseKey.ABORTED_COMMAND, 0x4B, 0x00)
+SERVICE_CRC_ERROR = Sense(SenseKey.ABORTED_COMMAND, 0x47, 0x05)
 
 NAMES = {
     0x0000: "no additional sense information",
@@ -128,9 +122,11 @@ NAMES = {
     0x2A05: "registrations preempted",
     0x2A09: "capacity data has changed",
     0x2F00: "commands cleared by another initiator",
+    0x3900: "saving parameters not supported",
     0x3A00: "medium not present",
     0x3F0E: "reported luns data has changed",
     0x4400: "internal target failure",
+    0x4705: "protocol service crc error",
     0x4B00: "data phase error",
     0x5504: "insufficient registration resources",
 }

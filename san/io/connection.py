@@ -15,10 +15,10 @@ from san.events import BytesBroke, ConnectionLost, PduArrived
 if TYPE_CHECKING:
     from san.io.target import Target
 
-LOGIN_BYTES_MAX = 8192
+# Of answers that wait for an initiator: four reads of 1 MiB keep a line busy.
 HIGH_WATER_BYTES = 4 << 20
 SOON_BUFFERS = 16
-HARD_CLOSE = struct.pack("ii", 1, 0)
+HARD_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of no time: a reset instead of an orderly end
 
 
 class InitiatorConnection(asyncio.BufferedProtocol):
@@ -30,9 +30,7 @@ class InitiatorConnection(asyncio.BufferedProtocol):
         self.number = target.number()
         self.peer = ""
         self.transport: asyncio.Transport | None = None
-        self.parser = PduParser(LOGIN_BYTES_MAX, self._place)
-        self.header_digest = False
-        self.data_digest = False
+        self.parser = PduParser(place=self._place)
         self.held: list[Callable[[], None]] = []
         """What is to be read from a medium as soon as the initiator has taken what it asked for."""
         self.is_full = False
@@ -91,11 +89,12 @@ class InitiatorConnection(asyncio.BufferedProtocol):
     # ---- what the target wants
 
     def send(self, pdu: Pdu) -> None:
-        self._pending += frame(pdu, self.header_digest, self.data_digest)
+        parser = self.parser
+        self._pending += frame(pdu, parser.header_digest, parser.data_digest)
 
     def begin(self, header_digest: bool, data_digest: bool, receive_bytes_max: int) -> None:
-        self.header_digest = self.parser.header_digest = header_digest
-        self.data_digest = self.parser.data_digest = data_digest
+        """From here on both ways have these digests."""
+        self.parser.header_digest, self.parser.data_digest = header_digest, data_digest
         self.parser.data_bytes_max = receive_bytes_max
 
     def flush(self) -> None:

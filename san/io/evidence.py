@@ -1,8 +1,9 @@
 """The log of every write that a unit answered: who wrote which blocks under which key.
 
 An entry is appended before the answer leaves, so no acknowledged write is missing when the program
-is killed; one at the end may be torn, or of a write that was never answered. A file begins with its
-magic; an entry is length, kind, body and the low half of the body's xxh64.
+is killed (it does not outlive the machine: nothing waits for a flush of it); one at the end may be
+torn, or of a write that was never answered. A file begins with its magic; an entry is length, kind,
+body and the low half of the body's xxh64.
 """
 
 import enum
@@ -75,12 +76,8 @@ Seen = WriteSeen | KeysSeen
 class Evidence:
     """Appends to the newest file of `folder`. Calls may come from any thread."""
 
-    def __init__(
-        self, folder: Path, rotate_bytes: int = ROTATE_BYTES, durable: bool = False
-    ) -> None:
-        """A `durable` one survives the machine too, at the price of a second wait for a flush."""
+    def __init__(self, folder: Path, rotate_bytes: int = ROTATE_BYTES) -> None:
         self.folder = folder
-        self.durable = durable
         self.rotate_bytes = rotate_bytes
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
@@ -116,12 +113,6 @@ class Evidence:
             now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             body = KEYS.pack(now, lun, generation, len(numbered))
             self._append(Kind.KEYS, body + b"".join(KEY.pack(*pair) for pair in numbered))
-
-    def sync(self) -> None:
-        """What was appended is as safe as this log is to be."""
-        if self.durable:
-            with self._lock:
-                os.fdatasync(self._file)
 
     def close(self) -> None:
         with self._lock:

@@ -12,11 +12,12 @@ from pathlib import Path
 from types import TracebackType
 
 from protocol.errors import ClusterError
-from san.medium import Buffer, Failure, MediumFailed
+from protocol.iscsi.digests import Buffer
+from san.medium import Failure, MediumFailed
 from san.reservation_record import BadRecord, ReservationRecord, read_record, write_record
 
 KEEP_SIZE, PUNCH_HOLE = 0x01, 0x02
-BUFFERS_MAX = 512
+BUFFERS_MAX = 512  # of one call: the kernel takes 1024 (IOV_MAX)
 RECORD_SUFFIX = ".reservations"
 FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

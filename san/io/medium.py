@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from protocol.iscsi.buffers import fresh
+from protocol.iscsi.digests import Buffer
 from san.io.evidence import Evidence, Kind
 from san.io.lun_file import LunFile
 from san.medium import (
-    Buffer,
     CompareMedium,
     Deed,
     Failure,
@@ -48,15 +48,13 @@ class Medium:
                 self._look()
                 self.file.write(lba, buffers, fua)
                 self._wrote(nexus, key, lba, blocks, buffers)
-                if fua:
-                    self._sync_evidence()
             case FillMedium(lba, blocks, pattern, key):
                 self._fill(lba, blocks, pattern)
                 self._wrote(nexus, key, lba, blocks, [pattern], Kind.FILL)
             case CompareMedium(lba, blocks, buffers):
                 self._compare(lba, blocks, buffers)
             case FlushMedium():
-                self._flush()
+                self.file.flush()
             case UnmapMedium(ranges, key):
                 self.file.check_present()
                 for lba, blocks in ranges:
@@ -88,22 +86,11 @@ class Medium:
         if self._looks % LOOK_EVERY == 1:
             self.file.check_present()
 
-    def _flush(self) -> None:
-        """The evidence first: what is on stable storage can then be explained."""
-        self._sync_evidence()
-        self.file.flush()
-
-    def _sync_evidence(self) -> None:
-        if self.evidence is not None:
-            with _recording():
-                self.evidence.sync()
-
     def _save(self, deed: SaveReservations) -> None:
         if self.file.save(deed.record) and self.evidence is not None:
             keys = [(nexus.transport_id, key) for nexus, key in deed.keys]
             with _recording():
                 self.evidence.registered(self.lun, deed.generation, keys)
-                self.evidence.sync()
 
     def _wrote(
         self,

@@ -7,14 +7,11 @@ import typer
 from shell import storage_boards as boards
 from shell.errors import DONE, FAILED, BadWords, Declined, ShellError
 from shell.paths import path
-from shell.session import ApiUrl, Call, Data, Json, Lab, Session, desk_of, examples
+from shell.session import ApiUrl, Call, Data, Json, Lab, NoWait, Session, desk_of, examples
 from shell.waiting import until_row
 
 Volume = Annotated[str, typer.Argument(metavar="VOLUME", help="The volume, such as Volume1.")]
 Switch = Annotated[str, typer.Argument(metavar="on|off", help="What it shall be.")]
-NoWait = Annotated[
-    bool, typer.Option("--no-wait", help="Return once it is decided, not once it is so.")
-]
 
 csv = typer.Typer(no_args_is_help=True, help="Cluster Shared Volumes: enable, add, move, check.")
 
@@ -32,16 +29,15 @@ def switched(word: str) -> bool:
 
 
 async def settled(session: Session, name: str, no_wait: bool) -> Data:
-    """The volume, once its owner serves it and nothing of it moves."""
-    where = path("volumes", name)
-    if no_wait:
-        data: Data = await session.api.get(where)
-        return data
+    """The volume, once its owner serves it and nothing of it moves; with `no_wait` as it is now."""
 
     def is_so(row: Data) -> bool:
-        return row["state"] != "offline" and not row["moving_to"]
+        return no_wait or (row["state"] != "offline" and not row["moving_to"])
 
-    return await until_row(session, where, is_so, f"{name} is online")
+    def what(row: Data) -> str:
+        return f"{name} is still {boards.state(row)}"
+
+    return await until_row(session, path("volumes", name), is_so, what)
 
 
 async def added(session: Session, name: str, disk: str, no_wait: bool) -> Data:

@@ -8,25 +8,23 @@ from shell import storage_boards as boards
 from shell.confirmation import DISK_OATH, WRITERS, swear
 from shell.errors import DONE
 from shell.paths import path
-from shell.session import ApiUrl, Call, Data, Json, Lab, Session, desk_of, examples
+from shell.session import ApiUrl, Call, Data, Json, Lab, NoWait, Session, desk_of, examples
 from shell.waiting import until_row
 
 Name = Annotated[str, typer.Argument(metavar="DISK", help="Its name in the cluster, or its id.")]
-NoWait = Annotated[
-    bool, typer.Option("--no-wait", help="Return once it is decided, not once it is so.")
-]
 
 disk = typer.Typer(no_args_is_help=True, help="Disks of the cluster: list, add, remove, owner.")
 
 
 async def online(session: Session, word: str, no_wait: bool) -> Data:
-    """The disk, once somebody owns it."""
-    where = path("disks", word)
-    if no_wait:
-        data: Data = await session.api.get(where)
-        return data
-    done = ("Online",)
-    return await until_row(session, where, lambda row: row["state"] in done, f"{word} is Online")
+    """The disk, once somebody owns it; with `no_wait` as it is now."""
+
+    def what(row: Data) -> str:
+        return f"{word} is still {boards.state(row)}"
+
+    return await until_row(
+        session, path("disks", word), lambda row: no_wait or row["state"] == "Online", what
+    )
 
 
 @disk.command(

@@ -7,14 +7,11 @@ import typer
 from shell import boards
 from shell.errors import DONE
 from shell.paths import path
-from shell.session import ApiUrl, Call, Data, Json, Lab, Session, desk_of, examples
+from shell.session import ApiUrl, Call, Data, Json, Lab, NoWait, Session, desk_of, examples
 from shell.settings import settings
 from shell.waiting import until_group
 
 Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group.")]
-NoWait = Annotated[
-    bool, typer.Option("--no-wait", help="Return once it is decided, not once it is so.")
-]
 LISTS = ("PreferredOwners", "AntiAffinityClassNames")
 
 group = typer.Typer(no_args_is_help=True, help="Groups: list, show, set, move, start, stop, fail.")

@@ -8,7 +8,7 @@ from protocol.names import Verify
 from shell import tables
 from shell.errors import DONE, FAILED, Declined, as_data
 from shell.paths import path
-from shell.progress import Bars
+from shell.progress import Bars, ended
 from shell.session import ApiUrl, Call, Data, Json, Lab, Session, desk_of, examples
 from shell.waiting import follow
 
@@ -32,9 +32,20 @@ async def move(session: Session, vm: str, to: str | None, policy: str, verify: s
         session.show({**record, **as_data(exc)}, list)
         return FAILED
     with Bars(session.aloud, silent=session.call.as_json) as bars:
-        record = await follow(session, begun["attempt"], bars)
+        record = await watched(session, begun["attempt"], bars)
     session.show(record, lambda: tables.record(record))
     return code_of(record)
+
+
+async def watched(session: Session, attempt: int, bars: Bars) -> Data:
+    """The attempt, once its record is complete."""
+    where = f"/attempts/{attempt}"
+
+    def is_over(row: Data) -> bool:
+        bars.update([row])
+        return ended(row)
+
+    return await follow(session, where, is_over, f"{where}/cancel", f"migration {attempt}")
 
 
 def migrate(

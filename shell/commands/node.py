@@ -9,12 +9,8 @@ from shell.commands.nodes import Node, empty, resume
 from shell.confirmation import confirm
 from shell.errors import DONE, Declined
 from shell.paths import path
-from shell.session import ApiUrl, Call, Json, Lab, Session, desk_of, examples
+from shell.session import ApiUrl, Call, Json, Lab, NoWait, Session, desk_of, examples
 from shell.waiting import until_node
-
-NoWait = Annotated[
-    bool, typer.Option("--no-wait", help="Return once it is decided, not once it is so.")
-]
 
 ALREADY = {"stop": "node-stopped", "start": "node-not-stopped"}
 

@@ -10,13 +10,10 @@ from shell import tables
 from shell.commands import vm_storage
 from shell.errors import DONE, BadWords, Declined
 from shell.paths import path
-from shell.session import ApiUrl, Call, Data, Json, Lab, Session, desk_of, examples
+from shell.session import ApiUrl, Call, Data, Json, Lab, NoWait, Session, desk_of, examples
 from shell.waiting import until_vm
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The VM.")]
-NoWait = Annotated[
-    bool, typer.Option("--no-wait", help="Return once it is decided, not once it is so.")
-]
 
 vm = typer.Typer(no_args_is_help=True, help="Create, list, start, stop and delete VMs.")
 

@@ -8,6 +8,7 @@ from protocol.workload import format_size
 from shell.errors import DONE, FAILED, BadWords
 from shell.paths import path
 from shell.session import ApiUrl, Call, Data, Json, Lab, Session, desk_of, examples
+from shell.waiting import follow
 
 
 def _far(row: Data) -> str:
@@ -17,22 +18,23 @@ def _far(row: Data) -> str:
 
 
 async def _ended(session: Session, name: str, number: int) -> Data:
-    """The move once it is over. Ctrl-C cancels it, a second one lets it be."""
-    said, cancelling = "", False
-    with session.interrupts() as presses:
-        while True:
-            row: Data = (await session.api.get(path("vms", name)))["storage_move"]
-            if row["move"] != number or row["state"] == "Closed":
-                return row
-            if (far := _far(row)) != said and not session.call.as_json:
-                said = far
-                session.aloud.print(f"{name}: {far}", markup=False, highlight=False)
-            if presses.count > 1:
-                return row
-            if presses.count and not cancelling:
-                cancelling = True
-                await session.api.post(path("vms", name, "cancel-storage-move"))
-            await session.rest()
+    """The move once it is over."""
+    said = ""
+
+    def is_over(vm: Data) -> bool:
+        nonlocal said
+        row = vm["storage_move"]
+        if row["move"] != number or row["state"] == "Closed":
+            return True
+        if (far := _far(row)) != said and not session.call.as_json:
+            said = far
+            session.aloud.print(f"{name}: {far}", markup=False, highlight=False)
+        return False
+
+    where, stop = path("vms", name), path("vms", name, "cancel-storage-move")
+    row: Data = await follow(session, where, is_over, stop, f"the move of the files of {name}")
+    moved: Data = row["storage_move"]
+    return moved
 
 
 def _told(name: str, row: Data) -> str:
@@ -61,7 +63,10 @@ def move_storage(
     lab: Lab = None,
     api: ApiUrl = None,
 ) -> None:
-    """Move the virtual disks and the configuration of a running VM to another volume."""
+    """Move the virtual disks and the configuration of a running VM to another volume.
+
+    Ctrl-C cancels it.
+    """
     if (to is None) != cancel:
         raise BadWords("say either --to VOLUME or --cancel")
 

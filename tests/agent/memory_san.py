@@ -175,6 +175,10 @@ class MemoryLuns:
     def luns(self) -> Mapping[DiskId, MemoryLun]:
         return {self.lun.disk: self.lun}
 
+    @property
+    def why_down(self) -> str:
+        return ""
+
     def watch(
         self,
         changed: Callable[[], None],

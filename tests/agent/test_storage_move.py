@@ -135,7 +135,9 @@ def test_only_a_vm_that_runs_here_under_that_epoch_has_its_files_moved() -> None
     here.epoch, here.phase = E, Phase.CREATING
     assert kinds(tuple(storage_moves.told(vms, MOVE))) == [StorageMoveFailed]
     here.phase, here.spec = Phase.HERE, NEW
-    assert kinds(tuple(storage_moves.told(vms, MOVE))) == [StorageMoveFailed]
+    assert storage_moves.told(vms, MOVE) == [
+        Said(StorageMoveFailed, (VM, E, 2, "Files of sql01 lie on Volume2 already."))
+    ]
     assert here.move is None
 
 

@@ -1,6 +1,8 @@
 """Bad words and bad disks, on a lab with a SAN: one sentence each, and the rest goes on."""
 
 import hashlib
+import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from agent.volumes.journal import RECORD
 from agent.volumes.layout import SUPERBLOCK_PLACES
 from shell.errors import DONE, FAILED, OFF
 from tests.live.bad_lab import Bad, one_sentence, short
+from tests.live.cli import ROOT, WITHIN_S
 
 pytestmark = pytest.mark.live
 
@@ -34,6 +37,7 @@ san:
     - {{name: data4, size: 32MiB, use: volume}}
     - {{name: foreign, size: 32MiB, use: disk}}
     - {{name: tiny, size: 8MiB, use: disk}}
+  chap: {{name: hvlab, secret: a-long-enough-secret}}
 """
 LEDGER = ("--memory", "4MiB", "--workload", "ledger:rate=50/s")
 SOON_S = 10.0
@@ -186,6 +190,33 @@ def test_a_san_that_cannot_be_starts_no_lab(
     assert says in one_sentence(err)
 
 
+def test_a_san_that_cannot_make_its_luns_says_why_and_leaves_no_lab_behind(
+    unhurt: Bad, tmp_path: Path
+) -> None:
+    path = tmp_path / "wrong.yaml"
+    luns = "[{name: a, size: 32MiB}]"
+    path.write_text(f"name: wrong\n{NETWORKS}nodes: {{node1: {{}}}}\nsan: {{luns: {luns}}}\n")
+
+    # A host whose files may not be so large, as where its disk is full.
+    done = subprocess.run(
+        ["prlimit", f"--fsize={1 << 20}", *unhurt.argv("up", str(path))],
+        cwd=ROOT,
+        env=unhurt.env,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (FAILED, "")
+    begun, said = done.stderr.splitlines()
+    assert begun == "wrong: starting a san, a coordinator and 1 node"
+    kept = unhurt.home.root / "failed" / "wrong"
+    assert one_sentence(f"{said}\n").startswith("hvlab: san ended before it was ready: san san: ")
+    assert f"a.img cannot have {32 << 20} bytes: File too large. (logs: {kept})" in said
+    assert [log.name for log in kept.iterdir()] == ["san.log"]
+
+
 # ---- from here on each test hurts what no later one needs
 
 
@@ -281,6 +312,28 @@ def test_a_lun_whose_file_was_removed_fails_with_an_event_and_the_rest_goes_on(
     assert "there is no disk behind the path any more" in why
     assert lab.happened(9067, "gave up Cluster Disk 2 (Volume2)")
     assert lab.get("/vms/led2")["state"] == "Online", "its guest waits"
+    assert lab.goes_on()
+
+
+def test_a_node_with_a_wrong_secret_reaches_no_disk_and_goes_on_through_the_owner(
+    lab: Stored,
+) -> None:
+    """The san's log says why, the cluster that the node was not let in, and no I/O is lost."""
+    secrets = lab.record.state_dir / "chap.json"
+    assert lab.call("fault", "kill", "node2")[0] == DONE
+    secrets.write_text(json.dumps({"name": "hvlab", "secret": "not-the-secret-of-it"}))
+    assert lab.run("fault", "restart", "node2")[0] == DONE
+
+    give_up_at = time.monotonic() + SOON_S
+    while True:
+        nodes = {row["node"]: row for row in lab.get("/volumes/Volume1")["nodes"]}
+        if nodes.get("node2", {}).get("access") == "redirected":
+            break
+        assert time.monotonic() < give_up_at, nodes
+    log = (lab.record.state_dir / "logs" / "san.log").read_text()
+    assert "login-refused" in log
+    assert "the peer's CHAP name or secret is another than the one that is known here" in log
+    assert "no path to the disk: " in nodes["node2"]["reason"]
     assert lab.goes_on()
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.iscsi.errors import BadPdu, DigestMismatch
+from protocol.iscsi.names import lun_field
 from protocol.iscsi.negotiation import Wishes
 from protocol.iscsi.pdus import Pdu
 from protocol.iscsi.requests import (
@@ -22,10 +23,11 @@ from protocol.iscsi.responses import (
     ScsiResponse,
     TaskManagementResponse,
 )
-from protocol.scsi.commands import Read, Write
+from protocol.scsi.commands import Read, TestUnitReady, Write, WriteSame
 from protocol.scsi.status import Status
 from san.config import TargetConfig
 from san.events import BytesBroke, ConnectionLost, PduArrived
+from san.logical_unit import LogicalUnit, UnitFacts
 from tests.protocol.iscsi.building import PDUS
 from tests.san.drill import BLOCK, Drill, Initiator
 
@@ -117,6 +119,37 @@ def test_a_write_comes_unasked_then_as_asked_for() -> None:
     assert isinstance(answer, ScsiResponse)
     assert (answer.status, answer.exp_data_sn) == (Status.GOOD, 1)
     assert drill.blocks[: len(data)] == data
+
+
+def test_data_are_asked_for_in_the_name_of_their_unit() -> None:
+    drill = Drill()
+    drill.core.units.units[300] = LogicalUnit(UnitFacts("3000000000000002", 100))
+    node = drill.initiator(1, wishes=SMALL)
+    node.say(TestUnitReady(), lun=lun_field(300))
+    drill.take(1)
+
+    (request,) = node.say(Write(0, 4), lun=lun_field(300))
+
+    assert isinstance(request, R2T)
+    assert request.lun == lun_field(300)
+
+
+@pytest.mark.parametrize(
+    ("announced", "status", "residual"),
+    [(1024, Status.GOOD, -512), (256, Status.CHECK_CONDITION, 0)],
+)
+def test_more_data_than_the_command_takes_are_not_used_and_less_are_refused(
+    announced: int, status: Status, residual: int
+) -> None:
+    drill = Drill()
+    node = drill.initiator(1)
+
+    told = node.say(WriteSame(0, 4), bytes(announced), expected_bytes=announced)
+    drill.work_all()
+
+    (answer,) = told or drill.take(1)
+    assert isinstance(answer, ScsiResponse)
+    assert (answer.status, answer.residual) == (status, residual)
 
 
 def _out(tag: int, transfer_tag: int, offset: int) -> bytes:

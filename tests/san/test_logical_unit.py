@@ -84,7 +84,7 @@ def refused_with(outcome: Answer | Work | None) -> int:
 def said(outcome: Answer | Work) -> bytes:
     answer = outcome.answer if isinstance(outcome, Work) else outcome
     assert answer.status is Status.GOOD
-    return answer.data
+    return bytes(answer.data)
 
 
 def deeds(outcome: Answer | Work) -> tuple[object, ...]:
@@ -127,6 +127,9 @@ def test_blocks_are_filled_or_given_back(unit: LogicalUnit) -> None:
     assert deeds(unit.execute(A, WriteSame(3, 4), (ones,))) == (FillMedium(3, 4, ones, 0),)
     given_back = (UnmapMedium(((3, BLOCKS - 3),), 0),)
     assert deeds(unit.execute(A, WriteSame(3, 0, unmap=True), (BLOCK,))) == given_back
+    # Given back it would read as zeros, and not as what was sent.
+    kept = WriteSame(3, 4, unmap=True)
+    assert deeds(unit.execute(A, kept, (ones,))) == (FillMedium(3, 4, ones, 0),)
     ranges = ((1, 2), (5, 6))
     listed = write_ranges((*ranges, (9, 0)))
     assert deeds(unit.execute(A, Unmap(len(listed)), (listed,))) == (UnmapMedium(ranges, 0),)
@@ -322,7 +325,7 @@ def test_an_attention_is_told_once_before_anything_else(unit: LogicalUnit) -> No
 def test_request_sense_takes_the_attention_as_data(unit: LogicalUnit) -> None:
     unit.attentions.arrived(A)
 
-    assert read_sense(said(unit.execute(A, RequestSense()))).same_as(sense.POWER_ON)
+    assert read_sense(said(unit.execute(A, RequestSense()))) == sense.POWER_ON
     assert read_sense(said(unit.execute(A, RequestSense(descriptor=True)))) == sense.NO_SENSE
 
 

@@ -8,6 +8,7 @@ from protocol.scsi.sense import read_sense
 from protocol.scsi.status import Status
 from san.answers import Answer, Work
 from san.logical_unit import LogicalUnit, UnitFacts
+from san.medium import Failure, FlushMedium
 from san.nexus import Nexus
 from san.units import Units
 
@@ -28,7 +29,7 @@ def code(outcome: Answer | Work | None) -> int:
 def data(outcome: Answer | Work) -> bytes:
     assert isinstance(outcome, Answer)
     assert outcome.status is Status.GOOD
-    return outcome.data
+    return bytes(outcome.data)
 
 
 def test_all_units_are_reported_under_any_number(units: Units) -> None:
@@ -62,19 +63,19 @@ def test_who_comes_back_is_told_that_it_was_away(units: Units) -> None:
     assert code(units.execute(A, 0, TestUnitReady())) == 0x2907
 
 
-def test_a_reset_is_told_to_the_others(units: Units) -> None:
+def test_a_reset_is_told_to_everybody(units: Units) -> None:
     for nexus in (A, B):
         units.arrived(nexus)
         units.execute(nexus, 0, TestUnitReady())
 
-    units.reset(0, A)
+    units.reset(0)
 
-    assert units.execute(A, 0, TestUnitReady()) == Answer(Status.GOOD)
-    assert code(units.execute(B, 0, TestUnitReady())) == 0x2903
+    for nexus in (A, B):
+        assert code(units.execute(nexus, 0, TestUnitReady())) == 0x2903
 
 
 def test_a_unit_without_a_medium_is_not_reported(units: Units) -> None:
-    units.gone(3)
+    units.failed(3, FlushMedium(), Failure.GONE)
 
     assert read_luns(data(units.execute(A, 0, ReportLuns()))) == (0,)
     assert code(units.admit(A, 3, TestUnitReady())) == 0x2500

@@ -1,13 +1,16 @@
 """`hvlab disk` and `hvlab csv`: what they ask, what they show, and words that are off."""
 
+import os
+import signal
 from typing import Any
 
 import pytest
 
 from shell.confirmation import DISK_OATH
-from shell.errors import DONE, FAILED, OFF
+from shell.errors import DONE, FAILED, OFF, Inconclusive
+from shell.waiting import until_row
 from tests.shell.calling import call
-from tests.shell.fake_api import FakeApi, error
+from tests.shell.fake_api import FakeApi, error, serving
 
 DISK: dict[str, Any] = {
     **{"name": "Cluster Disk 1", "id": "6001", "clustered": True, "state": "Online"},
@@ -166,3 +169,72 @@ def test_the_volume_of_a_vm_is_in_what_its_creation_says(api: FakeApi) -> None:
     assert "volume" not in api.bodies("POST /vms")[0]
     call(api.url, "vm", "create", "x", "--memory", "1MiB", "--local")
     assert api.bodies("POST /vms")[1]["local"] is True
+
+
+def moving(state: str, outcome: str | None, copied_bytes: int) -> tuple[int, dict[str, Any]]:
+    """The VM whose files are, or were, on their way to Volume2."""
+    how = {"move": 1, "to": "Volume2", "state": state, "outcome": outcome, "reason": ""}
+    sizes = {"copied_bytes": copied_bytes, "total_bytes": 100, "seconds": 1.0}
+    return 200, {"name": "sql01", "storage_move": {**how, **sizes}}
+
+
+CLOSED = moving("Closed", "completed", 100)
+
+
+def test_a_move_of_storage_goes_on_while_a_coordinator_is_away(api: FakeApi) -> None:
+    api.say("POST /vms/sql01/move-storage", (202, {"vm": "sql01", "move": 1}))
+    api.say("GET /vms/sql01", moving("Copying", None, 10), *[(0, None)] * 5, CLOSED)
+
+    said = call(api.url, "vm", "move-storage", "sql01", "--to", "Volume2")
+
+    assert (said.code, "10 % of" in said.err) == (DONE, True)
+
+
+class Impatient(FakeApi):
+    """Presses Ctrl-C at the first look, which comes too late."""
+
+    async def answer(self, request: Any) -> Any:
+        if request.method == "POST" and request.path.endswith("/cancel-storage-move"):
+            self.say("GET /vms/sql01", CLOSED)
+        elif request.method == "GET" and not self.bodies("GET /vms/sql01"):
+            os.kill(os.getpid(), signal.SIGINT)
+        return await super().answer(request)
+
+
+def test_ctrl_c_that_is_too_late_for_a_move_of_storage_shows_how_it_ended() -> None:
+    with serving(Impatient()) as api:
+        api.say("POST /vms/sql01/move-storage", (202, {"vm": "sql01", "move": 1}))
+        api.say("GET /vms/sql01", moving("Switched", None, 100))
+        api.say("POST /vms/sql01/cancel-storage-move", (409, error("no-move", "It is decided.")))
+
+        said = call(api.url, "vm", "move-storage", "sql01", "--to", "Volume2")
+
+    assert (said.code, "It is decided." in said.err) == (DONE, True)
+    assert "are on Volume2 now" in said.out
+
+
+class Waiting:
+    """A session whose clock jumps, before an API that says the same for ever."""
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        self.row, self.at = row, 0.0
+        self.api = self
+
+    async def get(self, where: str) -> dict[str, Any]:
+        return self.row
+
+    def now(self) -> float:
+        return self.at
+
+    async def rest(self) -> None:
+        self.at += 50.0
+
+
+async def test_whoever_waits_too_long_hears_how_it_is_still_and_why() -> None:
+    session: Any = Waiting({"state": "OnlinePending", "reason": "Nobody reaches it."})
+
+    with pytest.raises(Inconclusive, match=r"^It is still OnlinePending after 120 s \(Nobody"):
+        await until_row(
+            session, "/disks/1", lambda row: False, lambda r: f"It is still {r['state']}"
+        )
+    assert session.at == 150.0

@@ -9,7 +9,7 @@ from agent.disks.registration import Enrolment, Registration, Step
 from agent.disks.tasks import NOTHING, Ending, Task, Verdict, ending, flat, pieces_of
 from agent.io.disks.connection import Connection
 from agent.volumes.errors import Conflict, DiskError, MediumError, OutOfRange, PathLost
-from protocol.disks import NO_KEY, DiskId, RegistrationKey
+from protocol.disks import KEY_BYTES, NO_KEY, DiskId, RegistrationKey
 from protocol.iscsi.digests import Buffer
 from protocol.iscsi.names import lun_field
 from protocol.scsi.errors import BadResponse
@@ -70,7 +70,7 @@ class IscsiLun:
     def key(self) -> RegistrationKey:
         registration = self.registration
         if registration.key and not registration.lost and registration.covers(self._up()):
-            return RegistrationKey(registration.key.to_bytes(8, "big"))
+            return _key(registration.key)
         return NO_KEY
 
     @property
@@ -179,8 +179,7 @@ class IscsiLun:
                 if task.got_bytes != len(target):
                     raise MediumError(f"{task.got_bytes} bytes came where {len(target)} were asked")
                 return
-            is_news = found.verdict is Verdict.PREEMPTED and found.sense is not None
-            if is_news and path not in self.registration.numbers:
+            if found.is_attention and path not in self.registration.numbers:
                 continue  # of a former key: this path is not yet registered under the present one
             self._raise_unless_again(found)
             if found.verdict is Verdict.LATER:
@@ -214,8 +213,7 @@ class IscsiLun:
     def _why_not(self) -> str:
         if self.paths_up:
             return f"no path to disk {self.disk} is registered and admitted"
-        reasons = "; ".join(self._pool.paths.reasons.values())
-        return f"no path to disk {self.disk} is up: {reasons}"
+        return f"no path to disk {self.disk} is up: {self._pool.why_down}"
 
     async def _execute(self, path: int, task: Task) -> Ending:
         """Over this path, once. Raises `Unanswered`."""
@@ -240,7 +238,7 @@ class IscsiLun:
 
     async def keys(self) -> tuple[RegistrationKey, ...]:
         path = await self._pool.path_for(lambda: self._choose(False), self._why_not)
-        return tuple(RegistrationKey(key.to_bytes(8, "big")) for key in await self._keys(path))
+        return tuple(_key(number) for number in await self._keys(path))
 
     async def holder(self) -> RegistrationKey | None:
         path = await self._pool.path_for(lambda: self._choose(False), self._why_not)
@@ -249,7 +247,7 @@ class IscsiLun:
             found = Reservation.read(data)
         except BadResponse as error:
             raise MediumError(error.sentence) from None
-        return None if found.kind is None else RegistrationKey(found.key.to_bytes(8, "big"))
+        return None if found.kind is None else _key(found.key)
 
     async def reserve(self) -> None:
         await self._change(commands.reserve(self.registration.key))
@@ -288,7 +286,7 @@ class IscsiLun:
             if found.verdict is not Verdict.PREEMPTED:
                 raise found.error or MediumError("the reservation was refused")
             keys = await self.keys()
-            mine = RegistrationKey(self.registration.key.to_bytes(8, "big"))
+            mine = _key(self.registration.key)
             if mine not in keys:
                 self._lose("its key is not among those that the disk knows any more")
                 raise Conflict(self.registration.lost)
@@ -326,10 +324,9 @@ class IscsiLun:
             pieces = pieces_of([out]) if len(out) else ()
             task = Task(self._fields[path], cdb, memoryview(target), pieces)
             found = await self._execute(path, task)
-            is_news = found.verdict is Verdict.PREEMPTED and found.sense is not None
             if found.verdict is Verdict.LATER:
                 await asyncio.sleep(BUSY_FIRST_S)
-            elif found.verdict is not Verdict.AGAIN and not is_news:
+            elif found.verdict is not Verdict.AGAIN and not found.is_attention:
                 break
         return task, found
 
@@ -389,7 +386,11 @@ class IscsiLun:
         registration = self.registration
         if not registration.key:
             return
-        key = RegistrationKey(registration.key.to_bytes(8, "big"))
+        key = _key(registration.key)
         if registration.lose(reason):
             self.reason = reason
             self._pool.conflicted(self.disk, key, reason)
+
+
+def _key(number: int) -> RegistrationKey:
+    return RegistrationKey(number.to_bytes(KEY_BYTES, "big"))

@@ -70,6 +70,10 @@ class Luns(Protocol):
     @property
     def luns(self) -> Mapping[DiskId, Lun]: ...
 
+    @property
+    def why_down(self) -> str:
+        """What the paths that are down say of it; empty if all are up."""
+
     def watch(
         self,
         changed: Callable[[], None],

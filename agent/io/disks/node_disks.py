@@ -9,7 +9,8 @@ from typing import Any
 
 from agent import disk_words as words
 from agent.disk_words import DiskAction, DiskEvent, SeenDisk
-from agent.io.disks.content import Content, content_of, format_disk
+from agent.disks.content import Content
+from agent.io.disks.content import content_of, format_disk
 from agent.io.disks.lun import Lun, Luns
 from agent.io.disks.owner_link import LocalLink, OwnerLink, RemoteLink
 from agent.io.disks.ownership import Ownership, remove_keys
@@ -40,6 +41,10 @@ class Shared:
     def __init__(self, reach: words.ReachVolume, use: VolumeUse) -> None:
         self.reach = reach
         self.use = use
+
+
+def no_path(why: str) -> str:
+    return f"This node has no path to the disk{f': {why}' if why else '.'}"
 
 
 class NodeDisks:
@@ -179,7 +184,7 @@ class NodeDisks:
         lun, key = self._luns.luns.get(disk), self._keys.get(disk, NO_KEY)
         lost = self._lost.get(disk, "")
         usable = lun is not None and lun.is_usable and key != NO_KEY and not lost
-        reason = lost or ("" if lun is None else lun.reason) or "This node has no path to the disk."
+        reason = lost or ("" if lun is None else lun.reason) or no_path(self._luns.why_down)
         if (shared := self._shared.get(disk)) is not None:
             generation = key[-1] if key != NO_KEY else 0
             shared.use.feed(ways.DiskSeen(generation, usable, bool(lost), "" if usable else reason))

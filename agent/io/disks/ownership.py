@@ -11,15 +11,18 @@ from agent.io.disks.mount import Mount
 from agent.io.disks.service import Reply, Service
 from agent.volumes import owning
 from agent.volumes.errors import DiskError, PathLost, VolumeError
-from agent.volumes.owner import NOT_OWNER, OwnerPhase, VolumeOwner
+from agent.volumes.owner import NOT_OWNER, OwnerPhase, VolumeOwner, keys_of_lives
 from agent.volumes.owning import OwnerAction, OwnerEvent
 from protocol import messages as say
-from protocol.disks import KEY_BYTES, FencedLife, key_of_life
+from protocol.disks import FencedLife
 from protocol.messages import VolumeRequest
 from protocol.names import ClusterId, Incarnation, VolumeName
 
 QUIESCE_WITHIN_S = 10.0
 """After this a planned release is an unclean one."""
+
+FENCE_ROUNDS = 2
+"""A key may be registered anew while the first ones are removed."""
 
 
 class Peer(Protocol):
@@ -192,11 +195,6 @@ class Ownership:
         self._peers[client] = peer
         self.feed(owning.ClientCame(client))
 
-    def left(self, client: Incarnation, peer: Peer) -> None:
-        """Its agreements stand, since it may be back over another network; and what of it is under
-        way still has to end before that, so it is not forgotten here.
-        """
-
     async def serve(
         self, client: Incarnation, request: VolumeRequest, payload: memoryview | None
     ) -> Reply:
@@ -249,12 +247,10 @@ class Ownership:
 
 async def remove_keys(lun: Lun, cluster: ClusterId, lives: tuple[FencedLife, ...]) -> str:
     """PREEMPT AND ABORT every key of these lives; says which is left, empty if none."""
-    wanted = {key_of_life(cluster, life.incarnation): life.generation for life in lives}
-    for _ in range(2):
-        left = [key for key in await lun.keys() if key[-1] <= wanted.get(key[: KEY_BYTES - 1], 0)]
-        if not left:
+    for _ in range(FENCE_ROUNDS):
+        if not (left := keys_of_lives(cluster, lives, await lun.keys())):
             return ""
         for key in left:
             await lun.preempt(key, abort=True)
-    left = [key for key in await lun.keys() if key[-1] <= wanted.get(key[: KEY_BYTES - 1], 0)]
+    left = keys_of_lives(cluster, lives, await lun.keys())
     return f"Key {left[0].hex()} is still registered." if left else ""

@@ -11,14 +11,12 @@ from agent.volumes.errors import (
     BatchFull,
     DiskError,
     MediumError,
-    NoSuchFile,
     VolumeError,
-    WrongKind,
 )
 from agent.volumes.extents import Extent
-from agent.volumes.filesystem import Filesystem
 from agent.volumes.grants import Opened
 from agent.volumes.owner import NOT_OWNER, VolumeOwner
+from agent.volumes.removal import remove_folder
 from protocol import messages as say
 from protocol.messages import VolumeAnswer, VolumeRequest
 from protocol.messages.volumes import ENTRIES_MAX, EXTENTS_MAX, PAYLOAD_BYTES_MAX
@@ -29,7 +27,7 @@ Reply = tuple[VolumeAnswer, memoryview | None]
 
 @dataclass(slots=True)
 class Service:
-    """Of one volume under one epoch. `ask` puts the questions of redirection to the owner."""
+    """Of one volume under one epoch."""
 
     owner: VolumeOwner
     mount: Mount
@@ -125,7 +123,7 @@ class Service:
     async def _removed(self, path: str, vm: VmName, vm_epoch: Epoch) -> bool:
         """False if one record of the journal had no room for it all."""
         try:
-            await self.mount.change(lambda fs: _remove_folder(fs, path, vm, vm_epoch))
+            await self.mount.change(lambda fs: remove_folder(fs, path, vm, vm_epoch))
         except BatchFull:
             await self.mount.change(lambda fs: None)
             return False
@@ -159,23 +157,6 @@ class Service:
             case _:
                 raise AssertionError(f"nobody serves {type(request).__name__}")
         return say.Done(request.request), None
-
-
-def _remove_folder(filesystem: Filesystem, path: str, vm: VmName, vm_epoch: Epoch) -> None:
-    """Unless a newer VM of the name has it: then nothing of the older one is left."""
-    try:
-        entries = filesystem.list(path)
-    except (NoSuchFile, WrongKind):
-        return
-    if any(entry.epochs.get(vm, 0) > vm_epoch for entry in entries):
-        return
-    for entry in entries:
-        inner = f"{path}/{entry.name}"
-        if entry.is_folder:
-            _remove_folder(filesystem, inner, vm, vm_epoch)
-        else:
-            filesystem.delete(inner, even_open=True)
-    filesystem.delete(path)
 
 
 def _opened(number: int, opened: Opened, first: int) -> say.FileOpened:

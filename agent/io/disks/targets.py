@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.disks import commands
 from agent.disks.errors import LoginRefused, SessionBroken
-from agent.disks.login import Identity
+from agent.disks.login import Identity, random_isid
 from agent.disks.paths import Paths
 from agent.disks.session_states import Patience
 from agent.disks.tasks import Task, Verdict, ending
@@ -58,13 +58,6 @@ class Settings:
     """Writes go without a registration, until a key is used: for disks outside of a cluster."""
 
 
-def session_id(life: bytes, path: int) -> bytes:
-    """An ISID of the kind `random`, the same for this path as long as the node's life lasts. The
-    next life has others: what the target still knows of the last one is not in its way.
-    """
-    return b"\x80" + life + path.to_bytes(2, "big")
-
-
 class IscsiLuns:
     """All disks as `agent.io.disks.lun.Luns` wants them."""
 
@@ -75,6 +68,10 @@ class IscsiLuns:
         self._portals = tuple(portals)
         self._account = account
         self._life = os.urandom(3)
+        """Part of each ISID: a path keeps its own as long as the node's life lasts. The next life
+        has others, so what the target still knows of the last one is not in its way.
+        """
+
         self.unguarded = self._settings.unguarded
         self.paths = Paths.of(len(self._portals))
         self._luns: dict[DiskId, IscsiLun] = {}
@@ -88,6 +85,10 @@ class IscsiLuns:
     @property
     def luns(self) -> Mapping[DiskId, IscsiLun]:
         return MappingProxyType(self._luns)
+
+    @property
+    def why_down(self) -> str:
+        return "; ".join(self.paths.reasons.values())
 
     def watch(self, changed: Changed, conflicted: Conflicted) -> None:
         self._on_change, self._on_conflict = changed, conflicted
@@ -118,11 +119,6 @@ class IscsiLuns:
         await asyncio.gather(*tasks, return_exceptions=True)
         leaving = [connection.leave() for connection in self._connections.values()]
         await asyncio.gather(*leaving)
-
-    async def rescan(self) -> None:
-        """Look again at which disks there are."""
-        for path, connection in list(self._connections.items()):
-            await self._look(path, connection)
 
     # ---- what the disks use
 
@@ -211,7 +207,7 @@ class IscsiLuns:
         return Identity(
             initiator=account.initiator,
             target=account.target,
-            isid=session_id(self._life, path),
+            isid=random_isid(self._life + path.to_bytes(2, "big")),
             credentials=account.credentials,
             wishes=self._settings.wishes,
         )

@@ -79,9 +79,10 @@ class Connection:
             self.wire.write(message, () if data is None else (data,))
 
     def _lost(self, reason: str) -> None:
+        """The owner does not forget the client: it may be back over another network, and what of it
+        is under way still has to end before that.
+        """
         self._server.gone(self)
-        if self._ownership is not None:
-            self._ownership.left(self._client, self)
 
     def give_up(self) -> None:
         if self._attaching is None and self.wire.is_open:

@@ -10,6 +10,7 @@ import contextlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from agent.io.disks.loop import whole
@@ -19,9 +20,9 @@ from agent.io.disks.owner_link import NO_DATA, OwnerLink
 from agent.io.disks.service import extents_of
 from agent.io.disks.under_way import UnderWay
 from agent.io.disks.wire import Buffers
-from agent.volumes import errors, ways
+from agent.volumes import ways
 from agent.volumes.client import VolumeClient
-from agent.volumes.errors import Conflict, PathLost, VolumeError
+from agent.volumes.errors import Conflict, PathLost, VolumeError, told
 from agent.volumes.extents import Extent, blocks_for, total_blocks
 from agent.volumes.owner import FENCED, NO_LEASE, NOT_OWNER, NOT_REDIRECTED
 from agent.volumes.preparing import Preparing
@@ -77,6 +78,7 @@ class VolumeUse:
                 self._inbox.popleft()
 
     def _do(self, action: ClientAction) -> None:
+        epoch = self.client.epoch
         match action:
             case ways.Reach(place):
                 self._hang_up()
@@ -94,10 +96,12 @@ class VolumeUse:
             case ways.AskDirect(turn):
                 agreed = ways.DirectAgreed(turn)
                 self._job(self._agree(agreed, lambda number: say.GoDirect(number)))
-            case ways.AskFile():
-                self._job(self._open(action, self.client.epoch))
-            case ways.LookAgain():
-                self._job(self._look(action, self.client.epoch))
+            case ways.AskFile(handle, path, is_writable, vm, vm_epoch):
+                words = path, is_writable, vm, vm_epoch
+                self._job(self._find(handle, epoch, lambda number: say.OpenFile(number, *words)))
+            case ways.LookAgain(handle, grant):
+                look = partial(say.LookAtFile, grant=grant, first=0)
+                self._job(self._find(handle, epoch, look))
             case ways.ReturnGrant(grant):
                 self._job(self._return(grant))
             case ways.Wake():
@@ -147,27 +151,19 @@ class VolumeUse:
             if not self.client.is_reached:
                 return
 
-    async def _open(self, wanted: ways.AskFile, epoch: Epoch) -> None:
+    async def _find(self, handle: int, epoch: Epoch, make: Callable[[int], VolumeRequest]) -> None:
+        """Open the file, or look where it lies by now."""
         link = self._link
         while link is not None and link is self._link and self.client.is_reached:
             try:
-                opened = await self._ask(
-                    link,
-                    say.OpenFile(
-                        next(self._numbers),
-                        wanted.path,
-                        wanted.is_writable,
-                        wanted.vm,
-                        wanted.vm_epoch,
-                    ),
-                )
-                await self._found(link, wanted.handle, epoch, opened)
+                opened = await self._ask(link, make(next(self._numbers)))
+                await self._found(link, handle, epoch, opened)
                 return
             except (PeerUnreachable, TimeoutError):
                 continue
             except VolumeError as error:
                 code = type(error).__name__
-                self.feed(ways.FileRefused(wanted.handle, epoch, code, error.sentence))
+                self.feed(ways.FileRefused(handle, epoch, code, error.sentence))
                 return
 
     async def _found(
@@ -193,20 +189,6 @@ class VolumeUse:
             extents += extents_of(more)
         return extents
 
-    async def _look(self, wanted: ways.LookAgain, epoch: Epoch) -> None:
-        link = self._link
-        while link is not None and link is self._link and self.client.is_reached:
-            try:
-                request = say.LookAtFile(next(self._numbers), wanted.grant, 0)
-                await self._found(link, wanted.handle, epoch, await self._ask(link, request))
-                return
-            except (PeerUnreachable, TimeoutError):
-                continue
-            except VolumeError as error:
-                code = type(error).__name__
-                self.feed(ways.FileRefused(wanted.handle, epoch, code, error.sentence))
-                return
-
     async def _return(self, grant: int) -> None:
         if self._link is not None:
             # One that was fenced, or is lost with its owner, is gone as well.
@@ -224,7 +206,7 @@ class VolumeUse:
                 with contextlib.suppress(PeerUnreachable, TimeoutError):
                     return await self._ask(link, make(next(self._numbers)))
             elif self.client.access in (VolumeAccess.MAINTENANCE, VolumeAccess.OFFLINE):
-                raise errors.VolumeError(self.client.reason)
+                raise VolumeError(self.client.reason)
             else:
                 await self._woken()
 
@@ -247,8 +229,7 @@ class VolumeUse:
                 link.renew(answer.reason)
             await asyncio.sleep(0)
             raise PeerUnreachable(answer.reason)
-        kind = getattr(errors, answer.code, VolumeError)
-        raise kind(answer.reason)
+        raise told(answer.code, answer.reason)
 
     # ---- files
 
@@ -259,7 +240,7 @@ class VolumeUse:
         try:
             while (file := self.client.files[handle]).epoch is None:
                 if file.refusal is not None:
-                    raise getattr(errors, file.refusal[0], VolumeError)(file.refusal[1])
+                    raise told(*file.refusal)
                 if self.client.access in (VolumeAccess.MAINTENANCE, VolumeAccess.OFFLINE):
                     raise VolumeError(f"{path} cannot be opened: {self.client.reason}")
                 await self._woken()
@@ -328,7 +309,7 @@ class VolumeUse:
         if isinstance(way, ways.Ended):
             if way.why is ways.Never.DISK_LOST:
                 raise Conflict(way.reason)
-            raise getattr(errors, way.code, VolumeError)(way.reason)
+            raise told(way.code, way.reason)
         await self._woken()
 
     async def _woken(self) -> None:

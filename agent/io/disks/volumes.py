@@ -28,7 +28,7 @@ TEXT_BYTES_MAX = 1024 * 1024
 
 def rooted(path: str) -> str:
     """A path as people write it, from the volume's root on."""
-    return path if path.startswith("/") else f"/{path}"
+    return f"/{path.lstrip('/')}"
 
 
 class VhdFile:

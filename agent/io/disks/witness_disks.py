@@ -16,7 +16,7 @@ import xxhash
 from agent.copy_record import DatabaseCopy
 from agent.disks import commands, witness_copies
 from agent.disks.errors import LoginRefused, SessionBroken
-from agent.disks.login import Identity
+from agent.disks.login import Identity, random_isid
 from agent.disks.session_states import Patience
 from agent.disks.tasks import Task, pieces_of
 from agent.disks.witness_register import Ask, Talk, WitnessRegister, asked, told
@@ -39,11 +39,6 @@ RECORD_S = 3.5
 
 COPY_S = 9.0
 LEAVE_S = 1.0
-RANDOM_KIND = b"\x80"
-"""Of an ISID. Here it is always the same for one node and disk, so that each life ends the
-sessions of the one before, and has its registration.
-"""
-
 T = TypeVar("T")
 
 
@@ -191,9 +186,12 @@ class WitnessLun:
         raise why or SessionBroken("no portal is known")
 
     def _identity(self) -> Identity:
+        """Always the same for one node and disk, so that each life ends the sessions of the one
+        before, and has its registration.
+        """
         account = self._account
         words = f"witness {account.initiator} {self.disk}".encode()
-        isid = RANDOM_KIND + xxhash.xxh64_digest(words)[:5]
+        isid = random_isid(xxhash.xxh64_digest(words)[:5])
         return Identity(account.initiator, account.target, isid, account.credentials)
 
     async def _found(self, connection: Connection) -> _Session:

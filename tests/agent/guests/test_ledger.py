@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.guests import Guest, Marks, Pages, RegistersLost, guest_of
-from agent.guests.disk_guest import DiskBroken
+from agent.guests.disk_guest import PHASE, DiskBroken, Phase
 from agent.guests.disk_queue import RequestRefused
 from agent.guests.ledger import recorded
 from agent.guests.ledger_log import WINDOW
@@ -218,6 +218,9 @@ def test_a_ledger_without_its_registers_or_with_another_block_does_not_go_on() -
     guest_in(memory).boot(seed=1)
     with pytest.raises(RegistersLost, match="blocks of 512 bytes"):
         guest_in(memory, Workload("ledger", block_bytes=1024), 1 << 20).step(1)
+    memory[0, PHASE] = Phase.REDOING
+    with pytest.raises(RegistersLost, match="a phase that it does not have"):
+        guest_in(memory).step(1)
 
 
 def test_a_ledger_without_a_disk_or_with_too_small_a_one_says_so() -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from agent.io.storage import OpenDisks, Storage
-from agent.io.virtual_disk import SameLoop
 from protocol.errors import Refused
 from protocol.names import Epoch, Fill, VmDisk, VmName, VmSpec, VolumeName, Workload
-from tests.agent.io.volume_model import ModelVolume
+from tests.agent.io.volume_model import ModelVolume, SameLoop
 
 VM = VmName("sql01")
 SPEC = VmSpec(1 << 20, Workload("hotspot", 50_000_000, 65536), Fill.FILES, 7)

@@ -3,11 +3,14 @@ refuse an epoch when a newer one was seen.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 from agent.volumes.errors import Conflict, StaleEpoch
 from protocol.errors import NotReady, Refused
 from protocol.names import Epoch, VmName, VolumeName
+
+Done = TypeVar("Done")
 
 
 class ModelVolume:
@@ -55,6 +58,16 @@ class ModelVolume:
         for files in (self.disks, self.texts):
             for name in [name for name in files if name.startswith(f"{path}/")]:
                 del files[name]
+
+
+class SameLoop:
+    """Disk I/O on the loop of the test."""
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+
+    async def run(self, work: Coroutine[Any, Any, Done]) -> Done:
+        return await work
 
 
 class ModelVhd:

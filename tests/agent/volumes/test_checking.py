@@ -99,18 +99,19 @@ def test_what_contradicts_itself_is_found_and_mounted_read_only(
     assert not found.transaction
 
 
-def test_a_leak_is_found_and_mended(image: Image) -> None:
+def test_a_leak_is_found_and_mended_by_the_next_mount(image: Image) -> None:
     filesystem = owned(image, 2)
     lost = filesystem.committer.free.choose(2)
     filesystem.metadata.quarantine.append(Quarantine(lost, {77}))
     kept(image, filesystem)
     assert kinds(image) == {"leaked"}
 
+    assert mounted(image, 3).repairs == ("quarantine waited for grants that nobody has",)
     filesystem = owned(image, 3)
-    filesystem.mend_leaks()
-    carry_out(image, filesystem.commit())
 
     assert kinds(image) == set()
+    assert mounted(image, 3).repairs == ()
+    assert filesystem.free_bytes == owned(image, 3).free_bytes
     assert check_mounted(filesystem).is_clean
 
 
@@ -146,3 +147,18 @@ def test_a_disk_that_cannot_be_mounted_is_a_finding(image: Image) -> None:
     (finding,) = check(bytes(len(head)), area, blocks).findings
 
     assert finding.kind == "not-mountable"
+
+
+@pytest.mark.parametrize(
+    "shape", [{"journal_blocks": 0}, {"slot_blocks": 0}, {"journal_blocks": 1 << 31}]
+)
+def test_a_superblock_that_divides_the_disk_as_nobody_does_is_not_believed(
+    shape: dict[str, int], image: Image
+) -> None:
+    head, area, blocks = parts(image)
+    odd = replace(SMALL, **shape).to_bytes()  # type: ignore[arg-type]
+
+    (finding,) = check(odd + head[BLOCK_BYTES:-BLOCK_BYTES] + odd, area, blocks).findings
+
+    assert finding.kind == "not-mountable"
+    assert "divided so" in finding.sentence

@@ -34,8 +34,8 @@ def test_a_request_is_cut_where_the_disk_or_the_writing_changes() -> None:
     found = runs(FILE, 2 * BLOCK_BYTES + 100, 2 * BLOCK_BYTES)
 
     assert found == (
-        Run(2 * BLOCK_BYTES + 100, 102 * BLOCK_BYTES + 100, BLOCK_BYTES - 100, False),
-        Run(3 * BLOCK_BYTES, 50 * BLOCK_BYTES, BLOCK_BYTES + 100, True),
+        Run(102 * BLOCK_BYTES + 100, BLOCK_BYTES - 100, False),
+        Run(50 * BLOCK_BYTES, BLOCK_BYTES + 100, True),
     )
     assert runs(FILE, 0, 0) == ()
 

@@ -121,7 +121,7 @@ def test_preparing_zeroes_before_the_journal_calls_it_written(filesystem: Filesy
     assert zeros == (Zero(opened.extents[0]),)
     assert all(isinstance(step, Write) for step in record)
     assert filesystem.convert(opened.grant, 0, SIZE) == (after,), "once is enough"
-    assert not filesystem.is_pending
+    assert not filesystem.commit()
 
 
 def test_what_a_holder_says_it_wrote_is_written_and_no_block_more(filesystem: Filesystem) -> None:

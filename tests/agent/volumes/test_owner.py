@@ -3,10 +3,18 @@
 import pytest
 
 from agent.volumes import owning
-from agent.volumes.owner import FENCED, NO_LEASE, NOT_OWNER, NOT_REDIRECTED, OwnerPhase, VolumeOwner
+from agent.volumes.owner import (
+    FENCED,
+    NO_LEASE,
+    NOT_OWNER,
+    NOT_REDIRECTED,
+    OwnerPhase,
+    VolumeOwner,
+    keys_of_lives,
+)
 from agent.volumes.owning import OwnerAction, OwnerEvent
 from protocol import messages as say
-from protocol.disks import GENERATION_LAST, FencedLife, registration_key
+from protocol.disks import GENERATION_LAST, FencedLife, RegistrationKey, registration_key
 from protocol.messages import VolumeRequest
 from protocol.names import ClusterId, Epoch, Incarnation, VolumeName
 
@@ -253,3 +261,13 @@ def test_every_phase_takes_every_event(phase: OwnerPhase, event: OwnerEvent) -> 
         assert owner.phase is OwnerPhase.OVER
     if owner.phase is not OwnerPhase.OWNED:
         assert denied(owner, B, OPEN) == NOT_OWNER
+
+
+def test_only_keys_of_the_fenced_lives_go_each_up_to_its_generation() -> None:
+    older, newer = registration_key(CLUSTER, C, 1), registration_key(CLUSTER, C, 2)
+    stranger = RegistrationKey(b"backup0\x00")
+    lives = (FencedLife(B, GENERATION_LAST), FencedLife(C, 1))
+
+    found = keys_of_lives(CLUSTER, lives, (KEY, KEY_B, older, newer, stranger))
+    assert found == [KEY_B, older]
+    assert keys_of_lives(ClusterId("c2"), lives, (KEY_B, older)) == []

@@ -142,7 +142,7 @@ def test_a_record_lost_in_the_middle_makes_the_volume_read_only_with_a_sentence(
         lambda: found.filesystem.create("/new"),
         lambda: found.filesystem.delete("/a"),
         lambda: found.filesystem.open("/a", "n1", writable=True),
-        lambda: found.filesystem.set_epoch(9),
+        lambda: found.filesystem.committer.set_epoch(9),
     ):
         with pytest.raises(VolumeReadOnly, match="stays read-only"):
             refused()
@@ -203,7 +203,7 @@ def test_an_owner_of_an_older_epoch_is_refused() -> None:
 
 def test_an_epoch_counts_as_soon_as_one_superblock_has_it() -> None:
     image = lived_in()
-    first, *_ = owned(bytearray(image), 4).set_epoch(7).stages
+    first, *_ = owned(bytearray(image), 4).committer.set_epoch(7).stages
     for step in first:
         carry_out(image, type(mounted(image, 7).transaction)(((step,),)))
 

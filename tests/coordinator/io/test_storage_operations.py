@@ -146,6 +146,15 @@ async def test_a_volume_is_in_the_status_and_can_be_all_that_it_can_be() -> None
         assert (await bench.get("/volumes")) == []
 
 
+async def test_a_volume_is_answered_by_every_word_by_which_it_is_changed() -> None:
+    async with coordinator() as bench:
+        await with_volume(bench)
+
+        for on, word in ((True, "cluster%20disk%201"), (False, DISK)):
+            code, row = await bench.post(f"/volumes/{word}/redirect", on=on)
+            assert (code, row.get("name"), row.get("redirected")) == (200, "Volume1", on)
+
+
 async def test_a_vm_on_a_volume_has_its_files_there_and_keeps_it() -> None:
     async with coordinator() as bench:
         await with_volume(bench)
@@ -174,6 +183,10 @@ async def test_a_vm_is_given_a_volume_unless_it_is_to_be_local() -> None:
         for more in ({"disks": ["8MiB"]}, {"volume": "Volume1"}):
             status, body = await bench.post("/vms", name="z", memory="1MiB", local=True, **more)
             assert (status, body["error"]["code"]) == (422, "local-with-volume")
+        for other in ({"local": True}, {"volume": "Volume1"}):
+            where = {"disk_resource": "Cluster Disk 1", **other}
+            status, body = await bench.post("/vms", name="z", memory="1MiB", **where)
+            assert (status, body["error"]["code"]) == (422, "disk-and-volume")
 
 
 async def test_what_is_not_there_is_not_found() -> None:

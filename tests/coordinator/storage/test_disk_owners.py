@@ -6,16 +6,9 @@ from typing import Any
 import pytest
 
 from coordinator.pen import Draft, Plan
-from coordinator.storage.disk_owners import (
-    MOVES,
-    LoseOwner,
-    Own,
-    TakeFormatted,
-    TakeOwned,
-    TakeReleased,
-    moved,
-)
+from coordinator.storage.disk_owners import LoseOwner, Own, TakeFormatted, TakeOwned, TakeReleased
 from coordinator.storage.disk_plans import MoveDisk, Release
+from coordinator.storage.disk_states import MOVES, moved
 from coordinator.store.disk_rows import DiskRow, DiskState, Registrant, disk_key
 from protocol.disks import DiskContent, DiskId, DiskRole, DiskStatus, registration_key
 from protocol.messages import DiskReport

@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 
+from coordinator.events import RequestId
+from coordinator.groups.ownership import Give
+from coordinator.groups.stops import TakeStopped
+from coordinator.groups.wishes import Create, TurnOn
+from coordinator.pen import Draft, Plan
+from coordinator.requests import CreateVm
 from coordinator.storage import needs
 from coordinator.store.disk_rows import DiskRow, DiskState, Registrant, disk_key
+from coordinator.store.rows import VmRow, vm_key
 from protocol.disks import (
     DiskContent,
     DiskId,
@@ -17,7 +24,7 @@ from protocol.disks import (
     registration_key,
 )
 from protocol.messages import DiskReport
-from protocol.names import Epoch, NodeName, Term, VolumeName
+from protocol.names import Epoch, NodeName, Term, VmName, VolumeName
 from tests.coordinator.ground import spec
 from tests.coordinator.stage import LAB, A, B, Stage, life
 
@@ -94,3 +101,32 @@ def test_direct_access_needs_a_registration_that_is_in_the_row() -> None:
     assert not needs.is_reached(stage.scene, B, STORED)
     reports(stage, "b", VolumeAccess.REDIRECTED)
     assert needs.is_reached(stage.scene, B, STORED)
+
+
+SQL, Q1 = VmName("sql01"), RequestId(1)
+OFF = VmRow(SQL, STORED, owner=A, epoch=Epoch(2))
+ON = replace(OFF, on=True)
+RUNNING = replace(ON, live=True, owner_incarnation=life("a"))
+
+
+@pytest.mark.parametrize(
+    ("vm", "plan"),
+    [
+        (None, Create(Q1, CreateVm(SQL, STORED, A, start=True))),
+        (OFF, TurnOn(Q1, SQL)),
+        (ON, Give(SQL)),
+        (RUNNING, TakeStopped(SQL, life("a"), Epoch(2), "it crashed")),
+    ],
+)
+def test_whatever_gives_a_vm_to_a_node_rests_on_the_disks_of_its_files(
+    vm: VmRow | None, plan: Plan
+) -> None:
+    stage = staged()
+    if vm is not None:
+        stage.put(vm_key(SQL), vm.data())
+
+    draft = plan.draft(stage.scene)
+
+    assert isinstance(draft, Draft), draft
+    assert dict(draft.puts)[vm_key(SQL)]["owner_incarnation"] == life("a")
+    assert disk_key(DISK) in draft.relies

@@ -83,6 +83,18 @@ def test_moving_a_shared_volume_as_a_disk_names_the_right_command() -> None:
     assert (refusal.code, "5948" in refusal.sentence) == ("use-csv", True)
 
 
+def test_maintenance_of_a_volume_is_refused_for_a_disk_that_is_none() -> None:
+    world, _, _ = shared()
+    world.ask(RemoveSharedVolume("Volume1"))
+    world.after(2)
+
+    refusal = world.ask(MaintainDisk("Cluster Disk 1", True, is_volume=True))
+
+    assert isinstance(refusal, Declined)
+    assert refusal.code == "unknown-volume"
+    assert isinstance(world.ask(MaintainDisk("Cluster Disk 1", True)), Accepted)
+
+
 def test_redirection_and_maintenance_reach_all_nodes() -> None:
     world, san, disk = shared()
     world.ask(CreateVm(SQL, on_volume(), A, True))

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.iscsi.errors import BadName
-from protocol.iscsi.names import LUN_MAX, checked_name, lun_field, lun_number
+from protocol.iscsi.names import checked_name, lun_field, lun_number
+from protocol.scsi.capacity import LUN_MAX
 
 
 @pytest.mark.parametrize(

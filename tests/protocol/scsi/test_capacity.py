@@ -31,7 +31,16 @@ def test_numbers_of_units_survive(luns: tuple[int, ...]) -> None:
     assert read_luns(write_luns(luns)) == luns
 
 
-def test_a_number_of_another_kind_is_none_of_ours() -> None:
+def test_a_number_is_written_in_the_shortest_addressing_that_holds_it() -> None:
     assert write_lun(3).hex() == "0003000000000000"
     assert write_lun(300).hex() == "412c000000000000"
-    assert read_lun(bytes.fromhex("c101000000000000")) == -1
+
+
+@pytest.mark.parametrize(
+    "another", ["c101000000000000", "8001000000000000", "0103000000000000", "0003000100000000"]
+)
+def test_a_number_of_another_kind_is_none_of_ours(another: str) -> None:
+    """Well-known, logical unit, a bus of its own, a second level."""
+    assert read_lun(bytes.fromhex(another)) is None
+    listed = bytes.fromhex("00000010" + "00000000" + another + "0002000000000000")
+    assert read_luns(listed) == (2,)

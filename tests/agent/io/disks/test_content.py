@@ -7,6 +7,8 @@ import pytest
 from agent.io.disks.content import content_of, format_disk
 from agent.io.disks.mount import Mount
 from agent.volumes.errors import ForeignContent, MediumError, NotMountable
+from agent.volumes.extents import BLOCK_BYTES
+from agent.volumes.layout import HEAD_BLOCKS
 from protocol.disks import DiskContent
 from protocol.names import Epoch
 
@@ -73,6 +75,13 @@ async def test_a_disk_that_is_too_small_is_not_formatted_even_by_force() -> None
     with pytest.raises(NotMountable, match="16"):
         await format_disk(disk, "mine", Epoch(1), force=True)
     assert not any(disk.content)
+
+
+async def test_a_disk_without_room_for_superblocks_is_refused_and_not_failed() -> None:
+    disk = Memory(512, HEAD_BLOCKS * BLOCK_BYTES)
+    assert "too small" in (await content_of(disk)).reason
+    with pytest.raises(NotMountable, match="too small"):
+        await format_disk(disk, "mine", Epoch(1), force=True)
 
 
 async def test_what_a_stranger_wrote_is_overwritten_only_by_force() -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from coordinator.requests import Declined
+from coordinator.requests import CreateVm, Declined
 from coordinator.scene import Scene
 from coordinator.storage import disks, leavings, needs
 from protocol.names import NodeName, VmName, VmSpec
@@ -13,6 +13,20 @@ DISK_BYTES_MAX = 2040 * 1024**3
 
 PATH = re.compile(r"[A-Za-z0-9_.-]{1,64}(/[A-Za-z0-9_.-]{1,64}){0,7}")
 PATH_CHARS_MAX = 255
+
+
+def check_place(body: CreateVm) -> Declined | None:
+    """Why its files cannot be in all the places that the words of the request name at once."""
+    on_volume = bool(body.spec.home)
+    if body.local and (body.spec.disks or on_volume):
+        sentence = (
+            "A VM with a volume or a virtual disk is on shared storage: leave these out, or local."
+        )
+        return Declined(422, "local-with-volume", sentence)
+    if body.disk and (body.local or on_volume):
+        sentence = "A VM's files are on a disk of its own or on a volume: name one of the two."
+        return Declined(422, "disk-and-volume", sentence)
+    return None
 
 
 def check_volumes(scene: Scene, vm: VmName, spec: VmSpec, start: bool) -> Declined | None:

@@ -76,7 +76,8 @@ class Checks:
 
     def checked(self, said: VolumeChecked) -> None:
         asked = self._asked.get(said.check)
-        if asked is None or (asked.owner, asked.disk) != (said.incarnation, said.disk):
+        about = said.incarnation, said.disk, said.epoch
+        if asked is None or (asked.owner, asked.disk, asked.epoch) != about:
             return
         del self._asked[said.check]
         if said.reason:
