@@ -286,7 +286,7 @@ class SimSan:
             case medium.SaveReservations(record):
                 if record.number >= kept.record.number:
                     kept.record = record
-            case medium.AbortTasks() | medium.AwaitAborted():
+            case medium.AbortTasks() | medium.AwaitAborted() if not task.is_aborted:
                 if any(t.is_aborted and t.lun == task.lun and t is not task for t in self._tasks):
                     self.world.after(0.001, self._soon, lambda: self._do(task, work, number))
                     return

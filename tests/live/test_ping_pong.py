@@ -30,7 +30,12 @@ san: {luns: [{name: data1, size: 64MiB, use: volume}]}
 
 async def stopped(cluster: Cluster) -> int:
     """How many entries the guest had counted when it was turned off."""
-    counted = int((await cluster.vm("led1"))["steps"])
+
+    async def told() -> int | None:
+        """None of a node that has not looked since the guest came."""
+        return int((await cluster.vm("led1"))["steps"]) or None
+
+    counted = await until("its node does not tell its steps", told)
     await cluster.api.post("/vms/led1/stop")
 
     async def off() -> bool | None:

@@ -271,17 +271,22 @@ class NodeDisks:
 
     def _said(self, disk: DiskId, epoch: Epoch, word: owning.SayTaken | owning.SayGiven) -> None:
         match word:
+            case owning.SayTaken(""):
+                self._job(self._taken(self._owned_disks[disk], disk, epoch))
             case owning.SayTaken(reason):
-                if reason:
-                    self._owned_disks.pop(disk, None)
-                elif (lun := self._luns.luns.get(disk)) is not None:
-                    self._job(self._read(disk, lun))  # another node may have changed it since
+                self._owned_disks.pop(disk, None)
                 self._feed(words.DiskTaken(disk, epoch, reason))
             case owning.SayGiven(is_clean, reason):
                 self._owned_disks.pop(disk, None)
                 self._feed(words.DiskGiven(disk, epoch, is_clean, reason))
         if (shared := self._shared.get(disk)) is not None:
             self._show(disk, shared.use.client.access, shared.use.client.reason)
+
+    async def _taken(self, ownership: Ownership, disk: DiskId, epoch: Epoch) -> None:
+        """Another node may have changed it since it was read: nobody decides by what it held."""
+        await self._read(disk, ownership.lun)
+        if self._owned_disks.get(disk) is ownership:
+            self._feed(words.DiskTaken(disk, epoch))
 
     async def _format(self, action: words.FormatVolume) -> None:
         disk, epoch, label = action.disk, action.epoch, action.label
@@ -296,8 +301,7 @@ class NodeDisks:
                 # What it wrote may still be on its way: the next owner needs its keys gone.
                 reason = error.sentence
                 ownership.feed(owning.Faulted(reason))
-            self._contents[disk] = await content_of(ownership.lun)
-            self._changed()
+            await self._read(disk, ownership.lun)
         self._feed(words.VolumeMade(disk, epoch, label, reason))
 
     async def _look_over(self, action: words.LookOver) -> None:

@@ -50,7 +50,7 @@ from tests.agent.io.volume_model import ModelVolume
 
 V1 = VolumeName("Volume1")
 DATA = "/sql01/data.vhd"
-WORK = Workload("ledger", 5000 * 512, set_bytes=1 << 20)
+WORK = Workload("ledger", 1000 * 512, set_bytes=1 << 20)
 DISK_BYTES = 4 << 20
 LEDGER = VmSpec(4 << 20, WORK, Fill.RANDOM, 7, (VmDisk(V1, DATA, DISK_BYTES),), V1)
 DATABASE = replace(LEDGER, workload=Workload("database", 3000 * 4096, set_bytes=64 << 10))
