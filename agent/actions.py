@@ -26,6 +26,7 @@ from protocol.names import (
     VoteConfig,
     Witness,
 )
+from protocol.travel import Travel
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ class Connect:
     target: Member
     networks: tuple[NetworkName, ...]
     token: str
-    streams: int
+    travel: Travel
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def begin(order: Migrate, here: Here) -> Next:
         order.target,
         order.networks,
         order.token,
-        order.streams,
+        order.travel,
     )
     return Connecting(), (_progress(order, here, Step.CONNECT, Trip(NetworkName(""))), connect)
 

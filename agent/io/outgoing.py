@@ -101,7 +101,7 @@ class Source:
         port = order.target.endpoint.migration_port
         with contextlib.ExitStack() as opened:
             socks = []
-            for stream in range(order.streams + 1):
+            for stream in range(order.travel.streams + 1):
                 sock = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
                 sock.setblocking(False)
                 with link_to(order.target.node):
@@ -242,7 +242,7 @@ def _greeting(order: Connect, stream: int) -> Greeting:
         order.target.incarnation,
         order.token,
         stream,
-        order.streams,
+        order.travel.streams,
         0,
         greeting.CAPABILITIES,
     )

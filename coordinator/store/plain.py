@@ -30,14 +30,7 @@ def known(kind: type, data: Data) -> dict[str, Any]:
 
 
 def round_data(record: RoundRecord) -> dict[str, Any]:
-    return {
-        "round": record.round,
-        "pages": record.pages,
-        "zero_pages": record.zero_pages,
-        "wire_bytes": record.wire_bytes,
-        "seconds": record.seconds,
-        "dirty_pages_at_end": record.dirty_pages_at_end,
-    }
+    return {field.name: getattr(record, field.name) for field in fields(RoundRecord)}
 
 
 def view_data(view: View) -> dict[str, Any]:

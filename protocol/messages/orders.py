@@ -18,6 +18,7 @@ from protocol.names import (
     VmSpec,
     VoteConfig,
 )
+from protocol.travel import AS_USUAL, Travel
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ class Migrate:
     token: str
     verify: Verify
     policy: str
-    streams: int = 1
+    travel: Travel = AS_USUAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,11 @@ class Reserved:
 class RoundRecord:
     """One pass of pre-copy. `dirty_pages_at_end`: written by the guest while this round
     travelled.
+
+    Of `pages` there are `zero_pages` (all zero), `packed_pages` (compressed), `delta_pages` (as
+    differences), `kept_pages` (the target had them). `left_pages` were to be sent and left for the
+    next round, since they were written again. `cpu_s`: of the threads that sent it. `throttle`:
+    the share of its time that was taken from the guest.
     """
 
     round: int
@@ -205,6 +210,12 @@ class RoundRecord:
     wire_bytes: int
     seconds: float
     dirty_pages_at_end: int
+    packed_pages: int = 0
+    delta_pages: int = 0
+    kept_pages: int = 0
+    left_pages: int = 0
+    cpu_s: float = 0.0
+    throttle: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

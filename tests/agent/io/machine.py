@@ -30,6 +30,7 @@ from protocol.names import (
     VmSpec,
     Workload,
 )
+from protocol.travel import Travel
 
 Heard = TypeVar("Heard")
 
@@ -144,7 +145,7 @@ def reserve_order(spec: VmSpec = WAVE, attempt: AttemptId = A, epoch: Epoch = E)
 
 
 def connect_order(there: Machine, attempt: AttemptId = A, epoch: Epoch = E) -> Connect:
-    return Connect(CLUSTER, attempt, VM, epoch, HERE, there.member, (LAN,), TOKEN, 2)
+    return Connect(CLUSTER, attempt, VM, epoch, HERE, there.member, (LAN,), TOKEN, Travel(streams=2))
 
 
 async def connected(
