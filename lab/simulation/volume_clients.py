@@ -139,6 +139,13 @@ class SimClient:
         lost, self._at_owner = self._at_owner, {}
         for turn, io in lost.values():
             self._ended(turn)
+            self._waiting.append(io)  # the machine may not know yet that this way is gone
+        if lost:
+            self.agent.later(0.0, self._wake)
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for io in waiting:
             self.do(io)
 
     def _send(self, message: Any) -> None:
