@@ -169,6 +169,7 @@ def run(
                 out.print(initiators.as_table("Our initiator beside libiscsi", duels))
             case Part.TARGETS:
                 duels = initiators.targets(rounds, aloud.print)
+                duels += initiators.files(rounds, aloud.print)
                 data["targets"] = {duel.name: duel.as_data() for duel in duels}
                 out.print(initiators.as_table("Our target beside tgtd", duels))
             case Part.STORAGE:

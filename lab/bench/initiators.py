@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -108,6 +109,16 @@ def libiscsi(place: Place, length: int, depth: int, scattered: bool) -> float:
     return float(found[-1]) * length
 
 
+def fio(path: Path, length: int, scattered: bool, writes: bool = False) -> float:
+    """What one thread of `fio` moves to or from the disk's file itself, in bytes per second."""
+    how = ("rand" if scattered else "") + ("write" if writes else "read")
+    words = ["fio", "--name=file", f"--filename={path}", f"--rw={how}", f"--bs={length}"]
+    words += ["--ioengine=psync", "--time_based", f"--runtime={RUN_S:g}", "--output-format=json"]
+    found = subprocess.run(words, capture_output=True, text=True, check=True)
+    job = json.loads(found.stdout)["jobs"][0]
+    return float(job["write" if writes else "read"]["bw_bytes"])
+
+
 Load = Callable[[IscsiLun, int], Coroutine[None, None, None]]
 
 
@@ -196,6 +207,30 @@ def targets(rounds: int, note: Callable[[str], None]) -> list[Duel]:
     return [reads, writes, small]
 
 
+def files(rounds: int, note: Callable[[str], None]) -> list[Duel]:
+    """What our initiator gets from our target beside what `fio` gets from the very file: how much
+    the way over iSCSI costs. No goal, but an upper bound.
+    """
+    if shutil.which("fio") is None:
+        note("fio is not installed (Debian package fio): the file itself is not measured")
+        return []
+    loads = {
+        "1 MiB sequential reads": (LARGE_BYTES, LARGE_DEPTH, False, False),
+        "1 MiB sequential writes": (LARGE_BYTES, LARGE_DEPTH, False, True),
+        "4 KiB random reads": (SMALL_BYTES, SMALL_DEPTH, True, False),
+    }
+    duels = {name: Duel(f"{name}, over iSCSI beside fio on the file", 0.0) for name in loads}
+    with tempfile.TemporaryDirectory(prefix="hvlab-bench-") as folder, own(Path(folder)) as place:
+        filled(place)
+        (file,) = (Path(folder) / "san" / "luns").glob("*.img")
+        for turn in range(min(rounds, ROUNDS_MAX)):
+            note(f"the file, round {turn + 1}")
+            for name, (length, depth, scattered, writes) in loads.items():
+                duels[name].ours.append(ours(place, length, depth, scattered, writes))
+                duels[name].theirs.append(fio(file, length, scattered, writes))
+    return list(duels.values())
+
+
 def as_table(title: str, duels: list[Duel]) -> rich.table.Table:
     table = rich.table.Table(title=title, caption="median (min - max)")
     table.add_column("load")
@@ -207,6 +242,6 @@ def as_table(title: str, duels: list[Duel]) -> rich.table.Table:
             in_words([rate / 1e6 for rate in duel.ours]),
             in_words([rate / 1e6 for rate in duel.theirs]),
             in_words(duel.ratios),
-            f">= {duel.goal:g}",
+            f">= {duel.goal:g}" if duel.goal else "",
         )
     return table
