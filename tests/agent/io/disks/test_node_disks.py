@@ -9,7 +9,7 @@ import pytest
 from agent.io.disks.service import Service
 from agent.volumes.errors import Conflict, StaleEpoch
 from protocol import messages as say
-from protocol.disks import DiskContent, DiskRole, VolumeAccess, VolumeMode
+from protocol.disks import DiskRole, VolumeAccess, VolumeMode
 from protocol.names import Epoch
 from tests.agent.memory_san import DISK
 from tests.agent.volume_ground import CLUSTER, TERM, VM, VOLUME, Ground, Node
@@ -54,17 +54,6 @@ async def test_what_one_node_writes_straight_another_reads_straight(ground: Grou
     assert await read(on_a, 8192, 8192) == pattern(1) + pattern(2)
     assert await read(on_a, 0, 8192) == bytes(8192)
     await on_a.close()
-
-
-async def test_who_takes_a_disk_tells_first_what_another_node_made_of_it(ground: Ground) -> None:
-    b = ground.nodes["b"]
-    assert b.report.disks[0].content is not DiskContent.OURS
-
-    await ground.move(b)
-
-    owned = next(at for at, said in enumerate(b.said) if isinstance(said, say.DiskOwned))
-    before = [said for said in b.said[:owned] if isinstance(said, say.DiskReport)]
-    assert before[-1].disks[0].content is DiskContent.OURS
 
 
 async def test_a_vm_that_ran_elsewhere_under_a_newer_epoch_opens_nothing(ground: Ground) -> None:
