@@ -7,7 +7,7 @@ PYTHON ?=
 INSTALLED := .venv/.installed
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup demo test check sim chaos-storage explore bench clean
+.PHONY: help setup demo test check sim chaos-storage explore bench bench-setup clean
 
 help: ## show this list
 	@echo "hvlab: a failover cluster with live migration. Words to make:"
@@ -49,8 +49,21 @@ chaos-storage: $(INSTALLED) ## hurt a lab with a SAN 200 times, and join what di
 explore: $(INSTALLED) ## go through every execution of two short stories, as far as 45 minutes go
 	@.venv/bin/python -m lab.exploration --minutes 15
 
-bench: $(INSTALLED) ## measure migrations, failovers, disks, and a large cluster at rest
-	@.venv/bin/python -m lab.bench
+bench: $(INSTALLED) ## measure migrations, failovers, disks, a cluster at rest; build/bench.html
+	@mkdir -p build
+	@.venv/bin/python -m lab.bench --html build/bench.html --json-file build/bench.json
+
+# Under TCG, QEMU loses pages before version 8: from Debian's backports where apt knows them.
+bench-setup: ## install what migrations are measured beside: QEMU, and gcc for its guest
+	@export PATH="$$PATH:/usr/sbin:/sbin"; names="qemu-system-x86 gcc iproute2"; \
+	suite=$$(apt-cache policy 2>/dev/null | grep -o 'n=[a-z]*-backports' | head -n 1 | cut -c 3-); \
+	if [ "$$(id -u)" != 0 ] || ! [ -e /etc/debian_version ]; then \
+		echo "bench-setup: please install these system packages: $$names"; exit 1; \
+	fi; \
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+		$${suite:+-t $$suite} $$names; \
+	echo "bench-setup: $$(qemu-system-x86_64 --version | head -n 1)"; \
+	[ -n "$$suite" ] || echo "bench-setup: for QEMU 10 on Debian 12, add its backports to apt's sources"
 
 clean: ## remove .venv and all that tools have left
 	@echo "clean: removing .venv, caches and build products"

@@ -17,6 +17,30 @@ if TYPE_CHECKING:
 
 
 def options() -> argparse.Namespace:
+    parser = _parser()
+    _add_storage(parser)
+    chosen = parser.parse_args()
+    try:
+        chosen.addresses = dict(_pair(text, "=") for text in chosen.network)
+        coordinators = [_pair(text, ":") for text in chosen.coordinator]
+        chosen.coordinators = [(host, _port(port)) for host, port in coordinators]
+        chosen.heartbeat_port, chosen.migration_port = map(
+            _port, (chosen.heartbeat_port, chosen.migration_port)
+        )
+        chosen.csv_port = _port(chosen.csv_port)
+        chosen.portals = [_portal(text, chosen.addresses) for text in chosen.portal]
+        if chosen.kept_bytes < 0:
+            raise ValueError(f"{chosen.kept_bytes} bytes cannot be kept: 0 or more can")
+        if chosen.portals and not (chosen.target and chosen.initiator):
+            raise ValueError("--portal wants --target and --initiator beside it")
+        for address in (*chosen.addresses.values(), *(host for host, _ in chosen.coordinators)):
+            ipaddress.ip_address(address)
+    except ValueError as error:
+        parser.error(str(error))
+    return chosen
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m agent",
         description="Be one node: keep VMs, beat, and obey a coordinator that a quorum follows.",
@@ -39,6 +63,12 @@ def options() -> argparse.Namespace:
     parser.add_argument("--migration-port", default="6600", help="TCP (6600; 0: any)")
     parser.add_argument("--memory-bytes", type=int, required=True, help="what VMs may use together")
     parser.add_argument(
+        "--kept-bytes",
+        type=int,
+        default=0,
+        help="beside that, what may be kept of VMs that left, for when they come back (0: nothing)",
+    )
+    parser.add_argument(
         "--tracker", choices=("auto", "kernel", "map"), default="auto", help="of dirty pages"
     )
     parser.add_argument(
@@ -46,7 +76,20 @@ def options() -> argparse.Namespace:
         action="store_true",
         help="join a cluster that runs, and never help to form one",
     )
+    parser.add_argument(
+        "--policy-file",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="Python with migration policies of your own; may be repeated",
+    )
     parser.add_argument("--beat-log", type=Path, help="folder for a log of arrivals")
+    parser.add_argument("--ready-fd", type=int, help="where to say that the node is ready")
+    return parser
+
+
+def _add_storage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--portal",
         action="append",
@@ -58,24 +101,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--initiator", metavar="IQN", help="this node's name there, with --portal")
     parser.add_argument("--chap-file", type=Path, help="JSON: name and secret for the target")
     parser.add_argument("--csv-port", default="3344", help="TCP, shared volumes (3344; 0: any)")
-    parser.add_argument("--ready-fd", type=int, help="where to say that the node is ready")
-    chosen = parser.parse_args()
-    try:
-        chosen.addresses = dict(_pair(text, "=") for text in chosen.network)
-        coordinators = [_pair(text, ":") for text in chosen.coordinator]
-        chosen.coordinators = [(host, _port(port)) for host, port in coordinators]
-        chosen.heartbeat_port, chosen.migration_port = map(
-            _port, (chosen.heartbeat_port, chosen.migration_port)
-        )
-        chosen.csv_port = _port(chosen.csv_port)
-        chosen.portals = [_portal(text, chosen.addresses) for text in chosen.portal]
-        if chosen.portals and not (chosen.target and chosen.initiator):
-            raise ValueError("--portal wants --target and --initiator beside it")
-        for address in (*chosen.addresses.values(), *(host for host, _ in chosen.coordinators)):
-            ipaddress.ip_address(address)
-    except ValueError as error:
-        parser.error(str(error))
-    return chosen
 
 
 def _pair(text: str, mark: str) -> tuple[str, str]:

@@ -4,9 +4,13 @@ returned.
 
 from dataclasses import dataclass
 
+from agent.config import Limits
 from agent.copy_record import DatabaseCopy
 from agent.disk_words import DiskAction
+from agent.policies import Shelf
+from agent.pull_words import LoseVm, PullAction
 from agent.witness_record import WitnessRecord
+from protocol import messages
 from protocol.messages import FromAgent, HeartbeatMessage, MigrationMessage
 from protocol.names import (
     AttemptId,
@@ -152,10 +156,31 @@ class SetHolds:
 
 
 @dataclass(frozen=True, slots=True)
-class DestroyVm:
-    """End the worker, give the memory back. Ends in VmDestroyed."""
+class SetThrottle:
+    """From now on the guest loses this share of its time: 0 for none."""
 
     vm: VmName
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyVm:
+    """End the worker, give the memory back. Ends in VmDestroyed.
+
+    `moved`: it lives on elsewhere, so its pages may be kept for when it comes back.
+    """
+
+    vm: VmName
+    moved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SampleWrites:
+    """Watch what a guest writes, and work out what follows from it. Ends in WritesSampled."""
+
+    order: messages.SampleWrites
+    limits: Limits
+    policies: Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +210,15 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class SendRound:
-    """Protect, then send what was written since (round 0: all pages).
+    """Protect, then send what was written since (round 0: all pages), all streams together at most
+    `rate_bytes_per_s`, where that is not 0.
 
     Ends in RoundSent or PeerLost.
     """
 
     attempt: AttemptId
     round: int
+    rate_bytes_per_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +231,7 @@ class SendLastPages:
     attempt: AttemptId
     round: int
     verify: Verify
+    rate_bytes_per_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,8 +361,10 @@ Action = (
     | SetLease
     | CreateVm
     | SetHolds
+    | SetThrottle
     | DestroyVm
     | ObserveGuests
+    | SampleWrites
     | Connect
     | SendRound
     | SendLastPages
@@ -350,5 +380,7 @@ Action = (
     | Announce
     | Rejoin
     | Note
+    | PullAction
+    | LoseVm
     | DiskAction
 )

@@ -1,5 +1,5 @@
-"""The attempts that this node takes part in: at most one that moves, and those whose end is not
-told yet.
+"""The attempts that this node takes part in: as many that move as the coordinator allows, and those
+whose end is not told yet.
 """
 
 import collections
@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from agent import source, source_states, target, target_states
 from agent.actions import Action, DestroyVm, SetHolds, Tell
 from agent.config import Limits
-from agent.convergence import no_such_policy, policy_named
 from agent.moves import Here, LeaderHeard, carried_out, gave_up
+from agent.pull_words import LoseVm, PeerLeft, Superseded
 from agent.vms import Outcome, Phase, Vms
 from protocol.messages import AttemptReport, Decided, Ended, Migrate, Reserve
-from protocol.names import AttemptId, Decision, Epoch, Step, VmName
+from protocol.names import AttemptId, Decision, Epoch, Step, View, VmName, VmSpec
 
 ENDED_MAX = 64
 """How many ended attempts can be told again; the coordinator asks for one at a time."""
@@ -105,7 +105,7 @@ class Attempts:
         if self._is_known(order):
             return self._told_again(order.attempt, now)
         here = self._here(order.vm)
-        if reason := self._why_no_start(order):
+        if reason := self._why_no_start(order) or here.policies.why_not(order.policy):
             told = gave_up(order, here, Step.CONNECT, reason)
             # A VM that is not here, or moves in another attempt, is not this attempt's to hold or
             # release.
@@ -139,7 +139,7 @@ class Attempts:
     def _why_no_place(self, order: Reserve) -> str | None:
         if self._vms.is_stale(order.vm, order.epoch):
             return f"Epoch {order.epoch} of {order.vm} is over: this node has seen a newer one."
-        if busy := self._busy():
+        if busy := self._busy(order.at_once):
             return f"This node takes part in attempt {busy} already; try again when it has ended."
         if order.vm in self._vms.vms:
             return f"This node still has a {order.vm}; try again when it is gone."
@@ -154,16 +154,18 @@ class Attempts:
         vm = self._vms.vms.get(order.vm)
         if self._vms.is_stale(order.vm, order.epoch):
             return f"Epoch {order.epoch} of {order.vm} is over: this node has seen a newer one."
-        if busy := self._busy():
+        if busy := self._busy(order.at_once):
             return f"This node takes part in attempt {busy} already; try again when it has ended."
+        if self.moves(order.vm):
+            return f"Another attempt moves {order.vm}; try again when it has ended."
         if vm is None or vm.phase is not Phase.HERE or vm.epoch != order.epoch:
             return f"This node has no {order.vm} under epoch {order.epoch} that could be moved."
-        if policy_named(order.policy) is None:
-            return no_such_policy(order.policy)
         return None
 
-    def _busy(self) -> AttemptId | None:
-        return next((attempt for attempt, side in self.sides.items() if _is_moving(side)), None)
+    def _busy(self, at_once: int) -> AttemptId | None:
+        """The first of those that leave no place for another."""
+        moving = [attempt for attempt, side in self.sides.items() if _is_moving(side)]
+        return moving[0] if len(moving) >= max(at_once, 1) else None
 
     def moves(self, vm: VmName) -> bool:
         """Whether an attempt that has not given up holds the VM's fate."""
@@ -202,6 +204,27 @@ class Attempts:
         attempts = [attempt for attempt, side in self.sides.items() if side.order.vm == vm]
         return [action for attempt in attempts for action in self.feed(attempt, event, now)]
 
+    def start(self, vm: VmName, epoch: Epoch, spec: VmSpec, now: float) -> Outcome:
+        """The VM starts here. What is kept for a target of an older epoch nobody will ask for."""
+        over = [
+            attempt
+            for attempt, side in self.sides.items()
+            if side.order.vm == vm and epoch > side.order.epoch + 1
+        ]
+        out = [action for each in over for action in self.feed(each, Superseded(), now)]
+        return [*out, *self._vms.start(vm, epoch, spec, self.moves(vm))]
+
+    def live_by(self, view: View, now: float) -> Outcome:
+        """The view that this node lives by has changed: other ends may have left."""
+        out: Outcome = []
+        members = {member.incarnation for member in view.members}
+        for attempt, side in list(self.sides.items()):
+            peer = side.order.target if isinstance(side, SourceSide) else side.order.source
+            if peer.incarnation not in members:
+                reason = f"node {peer.node} was removed from the cluster."
+                out += self.feed(attempt, PeerLeft(reason), now)
+        return out
+
     def feed_all(self, event: SideEvent, now: float) -> Outcome:
         return [action for attempt in list(self.sides) for action in self.feed(attempt, event, now)]
 
@@ -225,6 +248,9 @@ class Attempts:
     def _carried(self, actions: Iterable[Action]) -> Outcome:
         out: Outcome = []
         for action in actions:
+            if isinstance(action, LoseVm):
+                out += self._vms.lose(action.vm, action.epoch, action.reason)
+                continue
             out.append(action)
             if isinstance(action, SetHolds | DestroyVm):
                 out += self._vms.carry(action)
@@ -264,7 +290,7 @@ class Attempts:
                 side.order.epoch,
                 isinstance(side, SourceSide),
                 _step_of(side),
-                isinstance(side.state, source_states.Deciding | source_states.Leaving),
+                isinstance(side.state, source_states.AfterConsent),
             )
             for attempt, side in sorted(self.sides.items())
         )

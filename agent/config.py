@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from agent.policies import BUILT_IN, Shelf
 from protocol.names import PAGE_BYTES, Endpoint, NodeName
 
 
@@ -29,12 +30,27 @@ class Limits:
     listen_max_s: float = 60.0
     """How long a target that has reserved memory waits for its source to connect."""
 
+    bound_rounds: int = 200
+    """After so many rounds the guest is stopped, whatever the policy says: 2008 R2 never comes
+    here.
+    """
+
+    bound_s: float = 3600.0
+    """So long the rounds after the first may take together before the guest is stopped anyway."""
+
+    pull_grace_s: float = 30.0
+    """How long a guest whose pages are not all here waits for a source that cannot be reached."""
+
     def __post_init__(self) -> None:
-        if self.rounds_max < 1:
-            raise ValueError(
-                f"rounds_max is {self.rounds_max}; a migration makes at least one round."
-            )
-        for name in ("blackout_max_s", "switch_max_s", "drain_max_s", "listen_max_s"):
+        for name in ("rounds_max", "bound_rounds"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; a migration makes at least one round."
+                )
+        for name in (
+            *("blackout_max_s", "switch_max_s", "drain_max_s", "listen_max_s", "bound_s"),
+            "pull_grace_s",
+        ):
             if getattr(self, name) <= 0:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}; it must be more than 0 seconds."
@@ -56,6 +72,9 @@ class AgentConfig:
     """How this machine finds dirty pages, for reports."""
 
     limits: Limits = Limits()
+
+    policies: Shelf = BUILT_IN
+    """How migrations from here may decide about their rounds."""
 
     prevents_quorum: bool = False
     """It joins a cluster that runs, and its votes never help to form one."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from agent import events, storage_moves, words
+from agent import events, sampling, storage_moves, words
 from agent.actions import (
     Action,
     CloseLink,
@@ -31,7 +31,6 @@ from agent.storage import Storage
 from agent.views import Verdict, Views
 from agent.vms import Outcome, Vms
 from agent.witness import Carrier
-from agent.words import cluster_of
 from protocol.messages import (
     Arbitrate,
     Decided,
@@ -44,6 +43,7 @@ from protocol.messages import (
     Ping,
     ProposeView,
     Reserve,
+    SampleWrites,
     StartVm,
     StopVm,
     StorageDecided,
@@ -75,7 +75,7 @@ class AgentCore:
         self.heartbeats = Heartbeats(config.node, incarnation, networks)
         waits_s = max(record.timing.outlast_s, record.outlast_s)
         self.views = Views(config.node, incarnation, record.view, now + waits_s)
-        cluster = cluster_of(self)
+        cluster = words.cluster_of(self)
         self.carrier = Carrier(config.node, incarnation, cluster, record.votes, record.timing)
         self.shelf = Shelf(incarnation)
         self.storage = Storage(incarnation)
@@ -178,8 +178,9 @@ class AgentCore:
                 # So that the next report does not tell of a guest that nobody has looked at yet.
                 return [ObserveGuests(), *self.attempts.feed_vm(vm, event, now)]
             case events.GuestObserved():
-                self.vms.observed(event)
-                return []
+                return self.vms.observed(event)
+            case events.WritesSampled(answer):
+                return [Tell(answer)]
             case BeatReceived():
                 return [*self._beat_received(event, now)]
             case _ if isinstance(event, DiskEvent):
@@ -226,7 +227,7 @@ class AgentCore:
                 again = self._storage_again() if seq % REPORT_EVERY_PINGS == 0 else []
                 return [pong, *([ObserveGuests()] if self.vms.vms else []), *again]
             case StartVm(vm=vm, epoch=epoch, spec=spec):
-                return self.vms.start(vm, epoch, spec, self.attempts.moves(vm))
+                return self.attempts.start(vm, epoch, spec, now)
             case StopVm(vm=vm, epoch=epoch):
                 return self._stop(vm, message, now)
             case Reserve():
@@ -235,6 +236,8 @@ class AgentCore:
                 return self.attempts.migrate(message, now)
             case Decided():
                 return self.attempts.decided(message, now)
+            case SampleWrites():
+                return sampling.told(self, message)
             case Arbitrate(cluster=cluster, votes=votes):
                 self.carrier.ask(votes, cluster, now)
                 return []
@@ -323,14 +326,14 @@ class AgentCore:
         if view is None:
             return []
         self.heartbeats.promises.forget_old(now)
-        self.carrier.live_by(view, cluster_of(self), now)
+        self.carrier.live_by(view, words.cluster_of(self), now)
         self.heartbeats.carried_until_s = self.carrier.usable_until_s
-        self.heartbeats.live_by(view, cluster_of(self), self.record.timing, now)
+        self.heartbeats.live_by(view, words.cluster_of(self), self.record.timing, now)
         record = replace(self.record, view=view.number, votes=view.votes)
         names = ", ".join(member.node for member in view.members)
         note = Note("info", f"Living by view {view.number}: {names}.")
-        lived = [*self._persist(record), *self.storage.live_by(view)]
-        return [*lived, note, Tell(words.view_acked(self))]
+        lived = [*self._persist(record), *self.storage.live_by(view), note]
+        return [*lived, Tell(words.view_acked(self)), *self.attempts.live_by(view, now)]
 
     def _off_s(self) -> float:
         """When guests that are paused for want of a lease are turned off. A node without guests has

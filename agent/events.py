@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from agent.actions import FetchCopy, StoreCopy
 from agent.copy_record import DatabaseCopy
 from agent.disk_words import DiskEvent
+from agent.pull_words import PullEvent
 from agent.witness_record import WitnessRecord
-from protocol.messages import HeartbeatMessage, MigrationMessage, RoundRecord, ToAgent
+from protocol.messages import (
+    HeartbeatMessage,
+    MigrationMessage,
+    RoundRecord,
+    ToAgent,
+    WritesForecast,
+)
 from protocol.names import AttemptId, Epoch, NetworkName, VmName
 
 
@@ -335,6 +342,13 @@ class StorageFailed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class WritesSampled:
+    """What a guest writes was watched, or could not be: either way that is the answer."""
+
+    answer: WritesForecast
+
+
 MirrorEvent = StorageCopied | StorageStands | MirrorFailed
 VmEvent = (
     VmCreated
@@ -344,6 +358,7 @@ VmEvent = (
     | GuestResumed
     | VmDestroyed
     | GuestObserved
+    | WritesSampled
     | DiskStuck
     | DiskFlows
     | DiskGone
@@ -375,5 +390,6 @@ Event = (
     | VmEvent
     | SourceEvent
     | TargetEvent
+    | PullEvent
     | DiskEvent
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agent.config import Limits
+from agent.policies import BUILT_IN, Shelf
 from protocol.messages import Decided, Ended, GaveUp, Migrate, Part, Reserve
 from protocol.names import ClusterId, Hold, Incarnation, Step, Term
 
@@ -32,6 +33,7 @@ class Here:
     holds: Hold
     pages_total: int
     limits: Limits
+    policies: Shelf = BUILT_IN
 
 
 # ---- What happens to a machine besides the agent's events

@@ -88,6 +88,28 @@ def union(one: Runs, other: Runs) -> Runs:
     return Runs(starts[heads], ends[tails] - starts[heads])
 
 
+def minus(one: Runs, other: Runs) -> Runs:
+    """The pages of the first set that are not in the second."""
+    if len(one) == 0 or len(other) == 0:
+        return one
+    numbers = one.numbers()
+    nearest = np.searchsorted(other.starts, numbers, side="right") - 1
+    inside = (nearest >= 0) & (numbers < other.ends[nearest])
+    return runs_from_numbers(numbers[~inside]) if inside.any() else one
+
+
+def spans(runs: Runs, gap_pages: int) -> list[tuple[int, int]]:
+    """The fewest stretches, each from a first page to behind a last one, that hold the set and
+    bridge no gap of `gap_pages` or more.
+    """
+    if len(runs) == 0:
+        return []
+    wide = np.flatnonzero(runs.starts[1:] - runs.ends[:-1] >= gap_pages)
+    firsts = runs.starts[np.concatenate(([0], wide + 1))]
+    ends = runs.ends[np.concatenate((wide, [len(runs) - 1]))]
+    return list(zip(firsts.tolist(), ends.tolist(), strict=True))
+
+
 def batches(runs: Runs, pages_max: int) -> list[Runs]:
     """Cut the set, in order, into pieces of `pages_max` pages; only the last may have fewer."""
     assert pages_max > 0, "a batch has at least one page"

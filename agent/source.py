@@ -13,11 +13,9 @@ from agent.actions import (
     DestroyVm,
     SayToPeer,
     SendLastPages,
-    SendRound,
     SetHolds,
     Tell,
 )
-from agent.convergence import policy_named
 from agent.events import (
     Connected,
     GuestPaused,
@@ -40,6 +38,10 @@ from agent.moves import (
     carried_out,
     gave_up,
 )
+from agent.policies import Another, Failed, PostCopy, Stop
+from agent.pull_words import AfterCommit, MapDrawn, MapSent, OpenPull, PullServed, SendMap
+from agent.source_pull import committed, map_sent, serve
+from agent.source_rounds import another, decision_on, unthrottled
 from agent.source_states import (
     AwaitingState,
     BeforeConsent,
@@ -58,6 +60,7 @@ from agent.source_states import (
     Pausing,
     Ready,
     SendingLast,
+    Serving,
     State,
     Switch,
     Switching,
@@ -102,9 +105,7 @@ def step(state: State, event: Event, order: Migrate, here: Here, now: float) -> 
     """The whole life of a source. No clock, no socket, no log."""
     match state, event:
         case Connecting(), Connected(_, network):
-            trip = Trip(network)
-            started = _progress(order, here, Step.FIRST_ROUND, trip)
-            return Copying(trip), (started, SendRound(order.attempt, 0))
+            return _connected(Trip(network), order, here)
         case Copying(trip), PagesMoved(_, pages):
             at = Step.ROUND if trip.rounds else Step.FIRST_ROUND
             return state, (_progress(order, here, at, trip, moved_pages=pages),)
@@ -123,7 +124,7 @@ def step(state: State, event: Event, order: Migrate, here: Here, now: float) -> 
             # The guest went on writing meanwhile: one more round, so that the pause is as short as
             # was decided.
             trip = replace(trip, waited_s=trip.waited_s + now - since_s)
-            return Copying(trip), (SendRound(order.attempt, len(trip.rounds)),)
+            return another(trip, trip.asked, order)
         case Pausing(switch), GuestPaused(steps=steps, unanswered=unanswered):
             switch = replace(switch, steps=steps)
             return (
@@ -135,6 +136,10 @@ def step(state: State, event: Event, order: Migrate, here: Here, now: float) -> 
             return _stood(switch, order, here, now)
         case SendingLast(switch), LastPagesSent(_, record, digest, verify_s):
             return _last_pages_sent(switch, record, digest, verify_s, order)
+        case SendingLast(Switch(trip=Trip(post_copy=True)) as switch), MapSent() as sent:
+            return map_sent(switch, sent, order)
+        case ((Pausing() | Draining() | SendingLast()), MapDrawn(_, parts)):
+            return state, tuple(SayToPeer(order.attempt, part) for part in parts)
         case AwaitingState(switch), PeerSaid(_, StateReceived(_, digest, verify_s)):
             return _state_received(switch, digest, verify_s, order, here, now)
         case OpeningStorage(switch), PeerSaid(_, StorageOpened()):
@@ -173,31 +178,42 @@ def _before_consent(state: BeforeConsent, event: Event, order: Migrate, here: He
         case Decided(decision=Decision.ABORTED):
             ended = carried_out(event, here, True)
             says = SayToPeer(order.attempt, Abandoned(order.attempt, event.reason))
-            return Done(ended), (says, *_let_go(order, here, event.epoch, False, ended))
+            freed = unthrottled(state, order)
+            return Done(ended), (says, *freed, *_let_go(order, here, event.epoch, False, ended))
         case GuestPaused() | GuestSettled() | GuestResumed() | VmDestroyed():
             return state, ()
         case LeaderHeard() | PagesMoved():
             return state, ()
+        case _ if isinstance(event, AfterCommit | MapDrawn):
+            return state, ()  # nothing that concerns missing pages counts before the commit
     raise IllegalEvent(state, event)
 
 
 def _after_consent(
-    state: Deciding | Leaving | GivenUp | Done, event: Event, order: Migrate, here: Here, now: float
+    state: Deciding | Serving | Leaving | GivenUp | Done,
+    event: Event,
+    order: Migrate,
+    here: Here,
+    now: float,
 ) -> Next:
     """The store decides, and each side says once more what may have been lost."""
     match state, event:
         case Deciding(switch), LeaderHeard():
             return state, (_consented(switch, order, here),)
         case Deciding(switch), VmLost():
-            return Deciding(switch, lost=True), ()
-        case Deciding(switch, lost), Decided() as decided:
+            return replace(state, lost=True), ()
+        case Deciding(), PullServed(_, record):
+            return replace(state, served=record), ()
+        case Deciding(switch, lost, served), Decided() as decided:
             waited = Part("commit", max(0.0, now - switch.part_s))
             ended = carried_out(decided, here, True, (waited,))
             if decided.decision is Decision.ABORTED:
                 return Done(ended), _let_go(order, here, decided.epoch, lost, ended)
             if lost:
                 return Done(ended), (CloseAttempt(order.attempt), Tell(ended))
-            return Leaving(ended), (CloseAttempt(order.attempt), DestroyVm(order.vm))
+            if switch.trip.missing:
+                return committed(switch, ended, served, order, here)
+            return Leaving(ended), (CloseAttempt(order.attempt), DestroyVm(order.vm, moved=True))
         case Leaving(ended), VmDestroyed():
             return Done(ended), (Tell(replace(ended, term=here.term)),)
         case GivenUp(told), LeaderHeard():
@@ -211,38 +227,71 @@ def _after_consent(
             return state, (Tell(replace(ended, term=here.term)),)
         case Leaving(ended), Decided(decision=decision) if decision is ended.decision:
             return state, ()
+        case Serving(ended), Decided(decision=decision) if decision is ended.decision:
+            return state, ()
 
         # No other decision than the one that was carried out, and none to commit without a consent.
         case _, Decided():
             raise IllegalEvent(state, event)
-        case ((Deciding() | Leaving()), Connected() | RoundSent() | LastPagesSent()):
+        case (
+            (Deciding() | Serving() | Leaving()),
+            Connected() | RoundSent() | LastPagesSent() | MapSent(),
+        ):
             raise IllegalEvent(state, event)
+        case Serving(), _:
+            return serve(state, event, order, here, now)
     return state, ()
 
 
 # ---- What the steps do
 
 
+def _connected(trip: Trip, order: Migrate, here: Here) -> Next:
+    """S5: all pages, as the policy wants them to travel."""
+    match decision_on(trip, order, here):
+        case Another() as asked:
+            after, actions = another(trip, asked, order)
+            return after, (_progress(order, here, Step.FIRST_ROUND, trip), *actions)
+        case Failed(reason) | Stop(reason) | PostCopy(reason):
+            return _give_up(Copying(trip), reason, order, here)
+
+
 def _round_landed(trip: Trip, order: Migrate, here: Here, now: float) -> Next:
     """S7, after each round."""
-    policy = policy_named(order.policy)
-    assert policy is not None, "the policy was checked before the machine began"
-    reason = policy(trip.rounds, here.limits)
-    if reason is None:
-        told = _progress(order, here, Step.ROUND, trip, trip.rounds[-1])
-        return Copying(trip), (told, SendRound(order.attempt, len(trip.rounds)))
-    trip = replace(trip, stop_reason=reason)
-    told = _progress(order, here, Step.STOP_DECISION, trip, trip.rounds[-1], reason)
+    match decision_on(trip, order, here):
+        case Another() as asked:
+            told = _progress(order, here, Step.ROUND, trip, trip.rounds[-1])
+            after, actions = another(trip, asked, order)
+            return after, (told, *actions)
+        case Stop(reason):
+            return _stopped(replace(trip, stop_reason=reason, post_copy=False), order, here, now)
+        case PostCopy(reason):
+            return _stopped(replace(trip, stop_reason=reason, post_copy=True), order, here, now)
+        case Failed(reason):
+            return _give_up(Landing(trip), reason, order, here)
+
+
+def _stopped(trip: Trip, order: Migrate, here: Here, now: float) -> Next:
+    """Enough has been copied. From the pause on, and while nobody could hear the consent, the
+    guest's time is its own.
+    """
+    told = _progress(order, here, Step.STOP_DECISION, trip, trip.rounds[-1], trip.stop_reason)
+    freed, calm = unthrottled(Copying(trip), order), replace(trip, throttle=0.0)
     if not here.linked:
-        return Ready(trip, now), (told,)
+        return Ready(calm, now), (told, *freed)
     pause = SetHolds(order.vm, order.epoch, held(here.holds, Hold.ATTEMPT))
-    return Pausing(Switch(trip, now, now)), (told, pause)
+    opens = (OpenPull(order.attempt),) if trip.post_copy else ()
+    return Pausing(Switch(calm, now, now)), (told, pause, *freed, *opens)
 
 
 def _stood(switch: Switch, order: Migrate, here: Here, now: float) -> Next:
     """S9: the guest stands still, and nothing of it is under way to its disk."""
     switch = switch.ended(now, ("pause", now - switch.part_s))
-    last = SendLastPages(order.attempt, len(switch.trip.rounds), order.verify)
+    number = len(switch.trip.rounds)
+    rate = order.rate_on(switch.trip.network)
+    last: Action = SendLastPages(order.attempt, number, order.verify, rate)
+    if switch.trip.post_copy:
+        last = SendMap(order.attempt, number)
     return SendingLast(switch), (_progress(order, here, Step.LAST_PAGES, switch.trip), last)
 
 
@@ -305,7 +354,7 @@ def _give_up(
     tells_peer: bool = True,
 ) -> Next:
     told = gave_up(order, here, step_of(state), reason)
-    actions: list[Action] = []
+    actions: list[Action] = [] if lost else [*unthrottled(state, order)]
     if Hold.ATTEMPT in here.holds and not lost:
         actions.append(SetHolds(order.vm, order.epoch, released(here.holds, Hold.ATTEMPT)))
     if tells_peer:

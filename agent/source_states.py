@@ -18,18 +18,29 @@ from agent.events import (
     VmDestroyed,
 )
 from agent.moves import DeadlinePassed, LeaderHeard, Move, VmLost, mermaid
+from agent.policies import Another
+from agent.pull_words import SourcePullEvent
 from protocol.messages import Decided, Ended, GaveUp, Part, RoundRecord
 from protocol.names import NetworkName, Step
+
+NOTHING_ASKED = Another("Nothing was asked yet.")
 
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """What has travelled. `waited_s`: how long a finished pre-copy waited for a coordinator."""
+    """What has travelled. `waited_s`: how long a finished pre-copy waited for a coordinator.
+    `asked`: what the policy wants of the rounds, `throttle`: what the guest loses at this moment.
+    `post_copy`: what is left travels after the switch; `missing` pages, once they are counted.
+    """
 
     network: NetworkName
     rounds: tuple[RoundRecord, ...] = ()
     waited_s: float = 0.0
     stop_reason: str = ""
+    asked: Another = NOTHING_ASKED
+    throttle: float = 0.0
+    post_copy: bool = False
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +139,20 @@ class Deciding:
 
     switch: Switch
     lost: bool = False
+    served: RoundRecord | None = None
+    """The target has heard of the commit first, and has all its pages already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """S14: the target has the VM and asks for its pages; this node only keeps them. `broken_s`:
+    since when the two cannot talk. `has_left`: the target's life is in no view any more.
+    """
+
+    ended: Ended
+    trip: Trip
+    broken_s: float | None = None
+    has_left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +179,8 @@ class Done:
 
 Switching = Pausing | Draining | SendingLast | AwaitingState | OpeningStorage | Consenting
 BeforeConsent = Connecting | Copying | Landing | Ready | Switching
-State = BeforeConsent | Deciding | Leaving | GivenUp | Done
+AfterConsent = Deciding | Serving | Leaving
+State = BeforeConsent | AfterConsent | GivenUp | Done
 Event = (
     Connected
     | PagesMoved
@@ -170,6 +196,7 @@ Event = (
     | LeaderHeard
     | DeadlinePassed
     | VmLost
+    | SourcePullEvent
 )
 Next = tuple[State, tuple[Action, ...]]
 
@@ -185,6 +212,7 @@ STEPS: Mapping[type[State], Step] = {
     OpeningStorage: Step.STORAGE,
     Consenting: Step.COMMIT,
     Deciding: Step.COMMIT,
+    Serving: Step.PULL,
     Leaving: Step.ANNOUNCE,
     Done: Step.ANNOUNCE,
 }
@@ -201,9 +229,22 @@ def step_of(state: State) -> Step:
     return STEPS[type(state)]
 
 
+def throttle_of(state: State) -> float:
+    """What its guest loses of its time in that state."""
+    match state:
+        case Copying(trip=trip) | Landing(trip=trip) | Ready(trip=trip):
+            return trip.throttle
+        case _ if isinstance(state, Switching | Deciding):
+            return state.switch.trip.throttle
+    return 0.0
+
+
 def deadline_s(state: State, limits: Limits) -> float:
     """When a guest that waits for a switch shall not wait any longer."""
     match state:
+        case Serving(broken_s=float(since_s)):
+            # Longer than the target may take to come back: it is the one that gives up.
+            return since_s + 2 * limits.pull_grace_s
         case Draining(switch):
             return switch.asked_s + min(limits.drain_max_s, limits.switch_max_s)
         case _ if isinstance(state, Switching):
@@ -233,6 +274,14 @@ _FORWARD = (
     ("Deciding", "Decided committed", "Leaving"),
     ("Deciding", "Decided aborted", "Done"),
     ("Deciding", "Decided committed: VM lost", "Done"),
+    ("SendingLast", "MapSent: post-copy", "AwaitingState"),
+    ("Deciding", "Decided committed: post-copy", "Serving"),
+    ("Serving", "PullServed", "Leaving"),
+    ("Serving", "PullBroke: the target asks no more", "Leaving"),
+    ("Serving", "PeerLeft: and cannot be reached", "Leaving"),
+    ("Serving", "Superseded", "Leaving"),
+    ("Serving", "DeadlinePassed", "Leaving"),
+    ("Serving", "VmLost", "Done"),
     ("Leaving", "VmDestroyed", "Done"),
     ("GivenUp", "Decided aborted", "Done"),
 )

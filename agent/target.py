@@ -9,7 +9,6 @@ from dataclasses import replace
 from agent import actions as deeds
 from agent.actions import (
     Action,
-    Announce,
     CloseAttempt,
     CloseStorage,
     DestroyVm,
@@ -43,6 +42,8 @@ from agent.moves import (
     carried_out,
     gave_up,
 )
+from agent.pull_words import AfterCommit, MissingCounted, PullPages, PunchPages
+from agent.target_pull import count, counted, pull, resumed, why_not_counted
 from agent.target_states import (
     BeforePrepared,
     Clearing,
@@ -55,6 +56,9 @@ from agent.target_states import (
     Next,
     Opening,
     Prepared,
+    Pull,
+    Pulling,
+    Punching,
     Received,
     Receiving,
     Reserving,
@@ -66,8 +70,8 @@ from protocol.messages import (
     Abandoned,
     Decided,
     DeviceState,
+    MissingPages,
     OpenStorage,
-    Part,
     Reserve,
     Reserved,
     RoundEnded,
@@ -76,6 +80,18 @@ from protocol.messages import (
     StorageOpened,
 )
 from protocol.names import Decision, Epoch, Hold, Verify
+
+OfTheEdge = (
+    ReserveDone
+    | ReserveFailed
+    | SourceConnected
+    | RoundLanded
+    | MemoryDigested
+    | MissingCounted
+    | StorageDone
+    | StorageFailed
+)
+"""What only an order of an earlier state ends in."""
 
 
 def begin(order: Reserve, here: Here) -> Next:
@@ -110,15 +126,22 @@ def step(state: State, event: Event, order: Reserve, here: Here, now: float) -> 
                 return state, (_round_received(order, number, pages),)
             after, actions = _gathered(device, order)
             return after, (_round_received(order, number, pages), *actions)
+        case Receiving(), PeerSaid(_, MissingPages(_, first, bitmap)):
+            return state, (PunchPages(order.attempt, first, bitmap),)
+        case Punching(device), MissingCounted(_, pages, reason):
+            if why := why_not_counted(device, pages, reason):
+                return _give_up(state, why, order, here)
+            return counted(device, order)
         case Digesting(), MemoryDigested(_, digest, verify_s):
             said = StateReceived(order.attempt, digest, verify_s)
             return Received(), (SayToPeer(order.attempt, said),)
-        case Received(), PeerSaid(_, OpenStorage()):
+        case Received(missing), PeerSaid(_, OpenStorage()):
             # The epoch that every end of the attempt leads to, from here on.
             epoch = Epoch(order.epoch + 1)
-            return Opening(), (deeds.OpenStorage(order.attempt, order.vm, epoch),)
-        case Opening(), StorageDone():
-            return Prepared(), (SayToPeer(order.attempt, StorageOpened(order.attempt)),)
+            return Opening(missing), (deeds.OpenStorage(order.attempt, order.vm, epoch),)
+        case Opening(missing), StorageDone():
+            opened = SayToPeer(order.attempt, StorageOpened(order.attempt))
+            return Prepared(missing_pages=missing), (opened,)
     if isinstance(state, BeforePrepared):
         return _before_prepared(state, event, order, here)
     return _after_prepared(state, event, order, here, now)
@@ -154,11 +177,13 @@ def _before_prepared(state: BeforePrepared, event: Event, order: Reserve, here: 
             return _clear(event, order, here, opened=isinstance(state, Opening))
         case GuestPaused() | GuestSettled() | GuestResumed() | VmDestroyed() | LeaderHeard():
             return state, ()
+        case _ if isinstance(event, AfterCommit):
+            return state, ()
     raise IllegalEvent(state, event)
 
 
 def _after_prepared(
-    state: Prepared | Resuming | GivenUp | Clearing | Done,
+    state: Prepared | Resuming | Pulling | GivenUp | Clearing | Done,
     event: Event,
     order: Reserve,
     here: Here,
@@ -167,26 +192,20 @@ def _after_prepared(
     """The store decides; nothing that the source says or that befalls it changes that."""
     match state, event:
         case Prepared(), VmLost():
-            return Prepared(lost=True), ()
-        case Prepared(lost), Decided() as decided:
+            return replace(state, lost=True), ()
+        case Prepared(lost, missing), Decided() as decided:
             if decided.decision is Decision.ABORTED:
                 return _clear(decided, order, here, opened=True, cleared=lost)
             ended = carried_out(decided, here, False)
             if lost:
                 return Done(ended), (CloseAttempt(order.attempt), Tell(ended))
             release = SetHolds(order.vm, decided.epoch, released(here.holds, Hold.ATTEMPT))
+            if missing:
+                resuming = Resuming(ended, decided.epoch, now, Pull(missing))
+                return resuming, (PullPages(order.attempt), release)
             return Resuming(ended, decided.epoch, now), (release,)
-        case Resuming(ended, epoch, since_s), GuestResumed():
-            parts = (Part("resume", max(0.0, now - since_s)),)
-            ended = replace(ended, term=here.term, parts=parts)
-            return Done(ended), (
-                Announce(order.vm, epoch),
-                CloseAttempt(order.attempt),
-                Tell(ended),
-            )
-        case Resuming(ended), VmLost():
-            ended = replace(ended, term=here.term)
-            return Done(ended), (CloseAttempt(order.attempt), Tell(ended))
+        case Resuming(), GuestResumed():
+            return resumed(state, order, here, now)
         case GivenUp(told), VmDestroyed() | VmLost():
             return GivenUp(told, cleared=True), ()
         case GivenUp(told), LeaderHeard():
@@ -199,7 +218,9 @@ def _after_prepared(
             return Done(ended), (Tell(ended),)
         case Done(ended), Decided(decision=decision) if decision is ended.decision:
             return state, (Tell(replace(ended, term=here.term)),)
-        case Resuming(ended), Decided(decision=decision) if decision is ended.decision:
+        case (Resuming(ended) | Pulling(ended)), Decided(decision=decision) if (
+            decision is ended.decision
+        ):
             return state, ()
         case Clearing(ended), Decided(decision=decision) if decision is ended.decision:
             return state, ()
@@ -207,12 +228,10 @@ def _after_prepared(
         # No other decision than the one that was carried out, and none to commit what was given up.
         case _, Decided():
             raise IllegalEvent(state, event)
-        case ((Prepared() | Resuming()), ReserveDone() | ReserveFailed() | SourceConnected()):
+        case (Prepared() | Resuming() | Pulling()), _ if isinstance(event, OfTheEdge):
             raise IllegalEvent(state, event)
-        case ((Prepared() | Resuming()), RoundLanded() | MemoryDigested()):
-            raise IllegalEvent(state, event)
-        case ((Prepared() | Resuming()), StorageDone() | StorageFailed()):
-            raise IllegalEvent(state, event)
+        case (Resuming() | Pulling()), _:
+            return pull(state, event, order, here, now)
     return state, ()
 
 
@@ -231,6 +250,8 @@ def _round_received(order: Reserve, number: int, pages: int) -> SayToPeer:
 
 def _gathered(device: DeviceState, order: Reserve) -> Next:
     """Pages and state are all here: prove it, if the source did."""
+    if device.missing_pages:
+        return count(device, order)
     if order.verify is Verify.OFF or not device.digest:
         return Received(), (SayToPeer(order.attempt, StateReceived(order.attempt, b"", 0.0)),)
     return Digesting(), (DigestMemory(order.attempt, order.verify),)

@@ -21,6 +21,7 @@ from agent.events import (
     VmDestroyed,
 )
 from agent.moves import DeadlinePassed, LeaderHeard, Move, VmLost, mermaid
+from agent.pull_words import TargetPullEvent
 from protocol.messages import Decided, DeviceState, Ended, GaveUp
 from protocol.names import Epoch, Step
 
@@ -57,13 +58,26 @@ class Digesting:
 
 
 @dataclass(frozen=True, slots=True)
+class Punching:
+    """S9 of a post-copy: what does not come before the switch is taken out of memory."""
+
+    device: DeviceState
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
-    """S9: the source was told that all is here; it asks for the disks next."""
+    """S9: the source was told that all is here, but for `missing_pages`; it asks for the disks
+    next.
+    """
+
+    missing_pages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
     """S10: the disks are being opened."""
+
+    missing_pages: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,19 @@ class Prepared:
     """
 
     lost: bool = False
+    missing_pages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """How it stands with the missing pages. `broken_s`: since when the source cannot be asked.
+    `has_left`: the source's life is in no view any more.
+    """
+
+    left_pages: int
+    broken_s: float | None = None
+    has_left: bool = False
+    is_done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +109,16 @@ class Resuming:
     ended: Ended
     epoch: Epoch
     since_s: float
+    pull: Pull | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pulling:
+    """S14: the guest runs, and waits where it comes to a page that is not here yet."""
+
+    ended: Ended
+    epoch: Epoch
+    pull: Pull
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +145,10 @@ class Done:
     ended: Ended
 
 
-BeforePrepared = Reserving | Listening | Receiving | Gathering | Digesting | Received | Opening
-State = BeforePrepared | Prepared | Resuming | GivenUp | Clearing | Done
+BeforePrepared = (
+    Reserving | Listening | Receiving | Gathering | Digesting | Punching | Received | Opening
+)
+State = BeforePrepared | Prepared | Resuming | Pulling | GivenUp | Clearing | Done
 Event = (
     ReserveDone
     | ReserveFailed
@@ -128,6 +167,7 @@ Event = (
     | LeaderHeard
     | DeadlinePassed
     | VmLost
+    | TargetPullEvent
 )
 Next = tuple[State, tuple[Action, ...]]
 
@@ -137,10 +177,12 @@ STEPS: Mapping[type[State], Step] = {
     Receiving: Step.ROUND,
     Gathering: Step.LAST_PAGES,
     Digesting: Step.LAST_PAGES,
+    Punching: Step.LAST_PAGES,
     Received: Step.LAST_PAGES,
     Opening: Step.STORAGE,
     Prepared: Step.COMMIT,
     Resuming: Step.RESUME,
+    Pulling: Step.PULL,
     Clearing: Step.COMMIT,
     Done: Step.ANNOUNCE,
 }
@@ -156,8 +198,17 @@ def step_of(state: State) -> Step:
 
 
 def deadline_s(state: State, limits: Limits) -> float:
-    """When a place that no source has come to is given back."""
-    return state.since_s + limits.listen_max_s if isinstance(state, Listening) else float("inf")
+    """When a place that no source has come to is given back, and a guest whose source does not
+    come back is given up.
+    """
+    match state:
+        case Listening(since_s):
+            return since_s + limits.listen_max_s
+        case Resuming(pull=Pull(broken_s=float(since_s), is_done=False)):
+            return since_s + limits.pull_grace_s
+        case Pulling(pull=Pull(broken_s=float(since_s))):
+            return since_s + limits.pull_grace_s
+    return float("inf")
 
 
 # ---- The picture
@@ -179,6 +230,18 @@ _FORWARD = (
     ("Prepared", "Decided aborted: VM lost", "Done"),
     ("Resuming", "GuestResumed", "Done"),
     ("Resuming", "VmLost", "Done"),
+    ("Receiving", "DeviceState: pages are missing", "Punching"),
+    ("Gathering", "RoundLanded: pages are missing", "Punching"),
+    ("Punching", "MissingCounted", "Received"),
+    ("Punching", "MissingCounted: not as many", "GivenUp"),
+    ("Resuming", "GuestResumed: pages are missing", "Pulling"),
+    *(
+        (was, on, "Done")
+        for was in ("Resuming", "Pulling")
+        for on in ("PullBroke: for good", "PeerLeft: and is gone", "DeadlinePassed: it is gone")
+    ),
+    ("Pulling", "PullDone", "Done"),
+    ("Pulling", "VmLost", "Done"),
     ("GivenUp", "Decided aborted", "Clearing"),
     ("GivenUp", "Decided aborted: all gone", "Done"),
     ("Clearing", "VmDestroyed", "Done"),
@@ -192,6 +255,7 @@ _BEFORE_PREPARED = (
     "Receiving",
     "Gathering",
     "Digesting",
+    "Punching",
     "Received",
     "Opening",
 )

@@ -260,10 +260,21 @@ class Vms:
         self._then.setdefault(here.vm, Stopped(here.vm, here.epoch, reason))
         return [Note("error", f"The guest is ended: {reason}", here.vm), *self._destroy(here)]
 
-    def observed(self, event: GuestObserved) -> None:
+    def lose(self, vm: VmName, epoch: Epoch, reason: str) -> Outcome:
+        """Its memory is lost: it ends as a failure, so that its group starts it again or
+        elsewhere.
+        """
+        here = self.vms.get(vm)
+        if here is None or here.phase is not Phase.HERE or here.epoch != epoch:
+            return []
+        self._then.setdefault(vm, Stopped(vm, epoch, reason))
+        return [Note("error", f"The guest is ended: {reason}", vm), *self._destroy(here)]
+
+    def observed(self, event: GuestObserved) -> Outcome:
         if here := self.vms.get(event.vm):
             here.running, here.steps = event.running, event.steps
             here.dirty_bytes_per_s = event.dirty_bytes_per_s
+        return []
 
     # ---- reports
 

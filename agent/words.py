@@ -93,6 +93,7 @@ def here(core: "AgentCore", vm: VmName) -> Here:
         Hold.NONE if found is None else found.holds,
         0 if found is None else found.spec.pages,
         core.config.limits,
+        core.config.policies,
     )
 
 

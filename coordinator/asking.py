@@ -17,6 +17,8 @@ from coordinator.membership.pauses import Pause, Resume
 from coordinator.membership.properties import Configure
 from coordinator.membership.stopping import Start, Stop
 from coordinator.migration.attempts import Abort, Open
+from coordinator.migration.estimates import Estimate
+from coordinator.migration.limiting import SetLimit
 from coordinator.networks.network_plans import ChangeNetwork, OrderMigration
 from coordinator.pen import Plan
 from coordinator.requests import (
@@ -24,11 +26,14 @@ from coordinator.requests import (
     CreateVm,
     Declined,
     DeleteVm,
+    EstimateDrain,
+    EstimateVm,
     EvictNode,
     FailResource,
     ForceQuorum,
     FormCluster,
     JoinNode,
+    LimitNode,
     MigrateVm,
     MoveGroup,
     PauseNode,
@@ -70,8 +75,10 @@ def plan_for(request: RequestId, body: Request) -> Plan:
             return TurnOn(request, vm)
         case StopVm(vm):
             return TurnOff(request, vm)
-        case MigrateVm(vm, target, policy, verify):
-            return Open(request, vm, target, policy, verify)
+        case MigrateVm(vm, target, policy, verify, travel, priority):
+            return Open(request, vm, target, policy, verify, travel, priority)
+        case EstimateVm() | EstimateDrain():
+            return Estimate(request, body)
         case CancelAttempt(attempt):
             return Abort(attempt, CANCELLED, cancelled=True, request=request)
         case PauseNode(node, drain):
@@ -96,6 +103,8 @@ def plan_for(request: RequestId, body: Request) -> Plan:
             return ChangeQuorum(request, body)
         case SetWeight():
             return Weigh(request, body)
+        case LimitNode(node, rate):
+            return SetLimit(request, node, rate)
         case ForceQuorum():
             return NotForced(request)
         case SetGroup(group, settings):

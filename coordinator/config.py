@@ -50,6 +50,11 @@ class CoordinatorConfig:
     policy: str = "2008r2"
     """How migrations of a drain decide when to stop their rounds."""
 
+    forecasts: bool = False
+    """Have the source of every migration watch its guest while the target makes room, so that the
+    record says beside what was measured what was to be expected.
+    """
+
     reserve_deadline_s: float = 120.0
     """How long a target may take to reserve (S3) before its attempt is aborted."""
 

@@ -75,8 +75,9 @@ class CoordinatorCore:
         )
         self._revival = Revival(self._desk, self._reception.greet)
         self._copies = CopyKeeper()
-        guests = self._conductor.tick, self._tending.all, self._draining.tick, self._failback.tick
-        self._looks = (*guests, self._networks.tick, self._storage.tick)
+        guests = self._conductor.tick, self._tending.all, self._aftermath.waiting.tick
+        moves = self._draining.tick, self._failback.tick
+        self._looks = (*guests, *moves, self._networks.tick, self._storage.tick)
         self._ping_at = float("inf")
         self._ping_seq = 0
         self._resigned: chronicle.Note | None = None

@@ -6,12 +6,16 @@ The API translates HTTP to these and back.
 from dataclasses import dataclass, field
 from typing import Any
 
+from coordinator.forecast_requests import EstimateDrain as EstimateDrain
+from coordinator.forecast_requests import EstimateRequest
+from coordinator.forecast_requests import EstimateVm as EstimateVm
 from protocol.disks import DiskId
 from protocol.names import (
     AttemptId,
     NetworkName,
     NodeName,
     Personality,
+    Priority,
     QuorumMode,
     Timing,
     Verify,
@@ -76,12 +80,17 @@ class StopVm:
 
 @dataclass(frozen=True, slots=True)
 class MigrateVm:
-    """Move a running VM to `target` (None: placement chooses)."""
+    """Move a running VM to `target` (None: placement chooses), if need be when others have ended.
+
+    `travel`: choices of protocol.travel.Travel by name; others are the cluster's defaults.
+    """
 
     vm: VmName
     target: NodeName | None
     policy: str
     verify: Verify
+    travel: tuple[tuple[str, Any], ...] = ()
+    priority: Priority | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +100,7 @@ class CancelAttempt:
 
 @dataclass(frozen=True, slots=True)
 class PauseNode:
-    """Take a node out of placement (Suspend-ClusterNode); `drain` also moves its VMs away, one
-    after the other.
-    """
+    """Take a node out of placement (Suspend-ClusterNode); `drain` also moves its VMs away."""
 
     node: NodeName
     drain: bool
@@ -136,6 +143,14 @@ class SetWeight:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitNode:
+    """How fast all migrations of a node may be together; 0 for no limit."""
+
+    node: NodeName
+    migration_rate_bytes_per_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class ForceQuorum:
     """Run without a quorum on `nodes` (Start-ClusterNode -FixQuorum).
 
@@ -175,6 +190,7 @@ class SetNetwork:
     role: int | None = None
     metric: int | None = None
     auto_metric: bool | None = None
+    migration_rate_bytes_per_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +358,7 @@ Request = (
     | SetProperties
     | SetQuorum
     | SetWeight
+    | LimitNode
     | ForceQuorum
     | EvictNode
     | StopNode
@@ -353,24 +370,20 @@ Request = (
     | MoveGroup
     | FailResource
     | StorageRequest
+    | EstimateRequest
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """It is written in the store. `body` is plain data for the asker (for a migration:
-    {"attempt": id}).
-    """
+    """It is written in the store. `body` is plain data for the asker, such as {"attempt": 3}."""
 
     body: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """It was not done, and nothing of it is half done.
-
-    `status` is the HTTP status that fits (4xx, 503).
-    """
+    """It was not done, nor half done; `status` is the HTTP status that fits (4xx, 503)."""
 
     status: int
     code: str

@@ -1,6 +1,7 @@
 """What follows once a plan is in the store, or will never be: who is told, and what comes next."""
 
 from coordinator import asking
+from coordinator.actions import PublishProgress
 from coordinator.desk import Desk
 from coordinator.events import RequestId
 from coordinator.groups.group_orders import FailOnPurpose, Relocate, resource_named
@@ -17,6 +18,8 @@ from coordinator.membership.views import MarkHeld
 from coordinator.migration.attempts import Abort, Close, Commit, Open
 from coordinator.migration.conduct import Conductor
 from coordinator.migration.draining import Draining
+from coordinator.migration.estimates import Estimate
+from coordinator.migration.waiting import Begin, Waiting
 from coordinator.pen import Draft, Plan
 from coordinator.requests import Accepted, Declined, Unknown
 from coordinator.store.rows import CLUSTER, VIEW
@@ -35,6 +38,7 @@ class Aftermath:
         self._tending = tending
         self._conductor = conductor
         self._draining = draining
+        self.waiting = Waiting(desk)
         self._until_held: list[tuple[RequestId, dict[str, object]]] = []
         """Who asked for a membership that is written but does not hold yet."""
 
@@ -74,11 +78,15 @@ class Aftermath:
                     self._tending.fail(named[0].name, named[1], "an operator made it fail")
             case Open():
                 self._attempt_asked(plan, draft)
+            case Begin(attempt):
+                self._has_begun(attempt)
             case Commit(attempt) | Abort(attempt):
                 self._desk.answer(request, Accepted({"attempt": attempt}))
                 self._conductor.decided(attempt)
             case Close(attempt):
                 self._closed(attempt)
+            case Estimate():
+                self._conductor.estimates.begin(plan)
             case Pause(_, node) | Resume(_, node):
                 self._draining.forget(node)
                 self._desk.answer(request, Accepted({"node": node}))
@@ -109,6 +117,7 @@ class Aftermath:
 
     def give_up_waiting(self) -> None:
         """It is written, but whether it will hold is not this leader's to say."""
+        self._conductor.estimates.give_up()
         for request, _ in self._until_held:
             sentence = "It is written, but the coordinator stopped leading before it took effect."
             self._desk.answer(request, Unknown(sentence))
@@ -222,6 +231,10 @@ class Aftermath:
 
     def _attempt_asked(self, plan: Open, draft: Draft) -> None:
         assert draft.attempt is not None
+        if draft.attempt in self._desk.scene.book.queued:
+            self._desk.answer(plan.request, Accepted({"attempt": draft.attempt}))
+            self._desk.out.append(PublishProgress(draft.attempt))
+            return
         row = self._desk.scene.book.attempts[draft.attempt]
         if draft.answer is not None:
             self._desk.answer(plan.request, draft.answer)
@@ -230,10 +243,20 @@ class Aftermath:
             self._draining.opened(row.vm)
         self._desk.answer(plan.request, Accepted({"attempt": row.id}))
         self._conductor.opened(row)
+        if plan.request is None:
+            self._draining.tick()  # where a node has more than one place
+
+    def _has_begun(self, attempt: AttemptId) -> None:
+        row = self._desk.scene.book.attempts[attempt]
+        if row.closed:
+            self._desk.out.append(PublishProgress(attempt))
+        else:
+            self._conductor.opened(row)
 
     def _closed(self, attempt: AttemptId) -> None:
         row = self._desk.scene.book.attempts[attempt]
         self._conductor.closed(row.id)
         self._tending.settled(row.vm)
         self._tending.named(row.vm)
+        self.waiting.tick()
         self._draining.tick()

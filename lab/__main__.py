@@ -1,5 +1,6 @@
 """The console script `hvlab`: the shell's commands, and those that need the lab's own machine."""
 
+from pathlib import Path
 from typing import Annotated
 
 import rich.console
@@ -63,17 +64,28 @@ def sim(
 
 
 def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Parts or comparisons; left out: all parts."),
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of each way.")] = 10,
     memory: Annotated[str, typer.Option(help="Memory of the VM, like 512MiB or 1GiB.")] = "1GiB",
     parts: Annotated[
-        list[Part] | None, typer.Option("--part", help="Only this part; may be repeated.")
+        list[Part] | None, typer.Option("--part", help="A part by name; may be repeated.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Say what can be measured.")] = False,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a report with pictures.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json-file", metavar="FILE", help="Write data to a file.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure migrations and what they do to heartbeats, failovers, and a large cluster at rest."""
+    """Measure migrations, beside QEMU where it is installed, and what else `make bench` does."""
     from lab.bench.__main__ import run
 
-    run(rounds, memory, parts, as_json)
+    run(names, rounds, memory, parts, listed, html_file, json_file, as_json)
 
 
 def program() -> typer.Typer:
@@ -88,7 +100,11 @@ def program() -> typer.Typer:
             "hvlab sim --seeds 200", "hvlab sim --seeds 1 --seed 42", "hvlab sim --storage --seed 7"
         )
     )(sim)
-    app.command(epilog=examples("hvlab bench", "hvlab bench --part migrations --rounds 20"))(bench)
+    app.command(
+        epilog=examples(
+            "hvlab bench --list", "hvlab bench policies qemu --rounds 5 --html report.html"
+        )
+    )(bench)
     return app
 
 

@@ -32,13 +32,15 @@ def topology_of(
     memory: str = "4GiB",
     delay: str = "250ms",
     threshold: int = 5,
+    kept: str = "",
     more: str = "",
 ) -> Topology:
     """So many nodes on the three networks of the guide, with clocks as fast as asked.
 
     `more` are further lines of the file, such as `coordinators: 2`.
     """
-    names = ", ".join(f"node{number}: {{memory: {memory}}}" for number in range(1, nodes + 1))
+    node = f"{{memory: {memory}, kept: {kept}}}" if kept else f"{{memory: {memory}}}"
+    names = ", ".join(f"node{number}: {node}" for number in range(1, nodes + 1))
     return parse_topology(
         f"name: {name}\n"
         f"timing: {{delay: {delay}, threshold: {threshold}}}\n"

@@ -61,6 +61,8 @@ class Programs:
             *("--heartbeat-port", str(layout.ports.heartbeat)),
             *("--migration-port", str(layout.ports.migration)),
             *("--memory-bytes", str(topology.nodes[node].memory)),
+            *("--kept-bytes", str(topology.nodes[node].kept or 0)),
+            *_each("--policy-file", topology.policies),
             *storage,
         )
 

@@ -35,7 +35,7 @@ A line `with nodes 4 mode DiskOnly home node1 grace 6` says what the lab is made
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from agent.convergence import DEFAULT_POLICY
+from agent.policies import DEFAULT_POLICY
 from coordinator.requests import (
     CancelAttempt,
     CreateVm,

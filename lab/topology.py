@@ -125,6 +125,9 @@ class Node(Part):
     """A node: its memory for VMs, and its NICs."""
 
     memory: Memory = Field(default=4 * 2**30, description="What its VMs may take together.")
+    kept: Memory | None = Field(
+        default=None, description="Beside that: what it may keep of VMs that left; out: nothing."
+    )
     networks: tuple[Name, ...] | None = Field(default=None, description="Left out: all networks.")
 
 
@@ -173,6 +176,9 @@ class Topology(Part):
     )
     san: San | None = Field(default=None, description="Shared disks behind a real iSCSI target.")
     vms: Mapping[Name, Vm] = Field(default_factory=dict)
+    policies: tuple[str, ...] = Field(
+        default=(), description="Python files with migration policies, beside this file."
+    )
 
     @property
     def clocks(self) -> names.Timing:
@@ -244,7 +250,12 @@ def load_topology(path: Path) -> Topology:
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not text in UTF-8"
         raise TopologyError(f"cannot read the topology {path}: {reason}") from exc
-    return parse_topology(text, str(path))
+    topology = parse_topology(text, str(path))
+    found = [str((path.parent / policy).resolve()) for policy in topology.policies]
+    for policy in found:
+        if not Path(policy).is_file():
+            raise TopologyError(f"{path}: policies: there is no file {policy}")
+    return topology.model_copy(update={"policies": tuple(found)})
 
 
 def builtins() -> tuple[str, ...]:
@@ -277,8 +288,8 @@ def dump_topology(topology: Topology) -> str:
     if "delay" in data.get("timing", {}):
         data["timing"]["delay"] = f"{topology.timing.delay:.6f}s"
     for part in (*data["nodes"].values(), *data.get("vms", {}).values()):
-        if "memory" in part:
-            part["memory"] = format_size(part["memory"])
+        for size in {"memory", "kept"} & part.keys():
+            part[size] = format_size(part[size])
     for lun in data.get("san", {}).get("luns", ()):
         lun["size"] = format_size(lun["size"])
     return yaml.safe_dump(data, sort_keys=False)

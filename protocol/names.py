@@ -25,8 +25,10 @@ ViewNumber = NewType("ViewNumber", int)
 
 PAGE_BYTES = 4096
 
-POLICIES = ("2008r2",)
-"""How a migration may decide when to stop its rounds; the first is the default."""
+POLICIES = ("2008r2", "downtime", "clark", "auto-converge", "ramp", "post-copy")
+"""How a migration may decide about its rounds; the first is the default. Numbers may follow the
+name after a colon; the name of a node's own plug-in has a dot in it.
+"""
 
 
 class NodeState(enum.Enum):
@@ -121,6 +123,18 @@ class Verify(enum.Enum):
     FULL = "full"
 
 
+class Priority(enum.Enum):
+    """Which of the migrations that wait begins first."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        return list(Priority).index(self)
+
+
 class Outcome(enum.Enum):
     """How an attempt ended, for the people who asked for it."""
 
@@ -154,6 +168,7 @@ class Step(enum.Enum):
     COMMIT = "S11"
     RESUME = "S12"
     ANNOUNCE = "S13"
+    PULL = "S14"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from protocol.errors import Refused
 
 STREAMS_MAX = 16
 DELTA_BYTES_MAX = 64 << 30
-RATE_BYTES_PER_S_MIN = 1 << 20
+RATE_BYTES_PER_S_MIN = 10**6
 ZSTD_LEVELS = range(1, 20)
 
 
@@ -44,7 +44,8 @@ class Travel:
     `rate_bytes_per_s`: of all streams together, 0 for no limit. `downtime_s`: the pause to aim at,
     0 for the node's own limit. `delta_bytes`: how much memory the source may spend on remembering
     what it sent last, 0 for none. `kept`: pages that the target still has from an earlier stay are
-    not sent. `checked`: a checksum on every batch.
+    not sent. `checked`: a checksum on every batch. `stripe`: with several streams, over as many
+    networks as answer.
     """
 
     streams: int = 1
@@ -53,6 +54,7 @@ class Travel:
     delta_bytes: int = 0
     kept: bool = False
     checked: bool = True
+    stripe: bool = False
     marking: Marking = Marking.PEEK
     rate_bytes_per_s: int = 0
     downtime_s: float = 0.0

@@ -58,6 +58,14 @@ def parse_rate(text: str) -> int:
         raise ValueError(f"{text!r} is no rate ({exc}): write it like 50MB/s or 64MiB/s") from exc
 
 
+def parse_seconds(text: str) -> float:
+    """The seconds that `20ms` or `1.5s` name."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(ms|s)", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no time: write it like 20ms or 1.5s")
+    return float(match[1]) * (0.001 if match[2] == "ms" else 1.0)
+
+
 def parse_workload(text: str) -> Workload:
     """The workload that `NAME:rate=RATE,set=SIZE` names; ValueError says what would be right."""
     name, colon, rest = text.strip().partition(":")

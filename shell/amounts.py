@@ -21,5 +21,10 @@ def ms(seconds: float | None) -> str:
     return f"{millis:,.0f} ms" if millis >= 100 else f"{millis:.1f} ms"
 
 
+def seconds(value: float) -> str:
+    """A time that may be long."""
+    return f"{value:,.1f} s" if value >= 1 else ms(value)
+
+
 def count(number: float | None) -> str:
     return "-" if number is None else f"{number:,.0f}"

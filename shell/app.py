@@ -6,6 +6,7 @@ from shell.commands import (
     cluster,
     csv,
     disk,
+    estimate,
     events,
     groups,
     migrate,
@@ -19,7 +20,7 @@ from shell.commands import (
 )
 
 FAMILIES = (
-    *(status, vm, migrate, node, nodes),
+    *(status, vm, migrate, estimate, node, nodes),
     *(quorum, cluster, groups, resources, networks, disk, csv, events),
 )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import rich.table
 
+from protocol.workload import format_size
 from shell.amounts import mib
 from shell.session import Renderables
 from shell.tables import ROLES, Row, heading, table, text
@@ -77,6 +78,7 @@ def node(row: Row) -> Renderables:
         ("memory", mib(row.get("memory_bytes"))),
         ("memory free", mib(row.get("memory_free_bytes"))),
         ("VMs", text(row.get("vms"))),
+        ("migrations", limit(row)),
         *((f"address on {name}", at) for name, at in (row.get("addresses") or {}).items()),
     ]
     parts: list[Any] = [fields(str(row["name"]), facts)]
@@ -96,6 +98,11 @@ def metric(row: Row) -> str:
     return f"{row['metric']} ({'automatic' if row.get('auto_metric') else 'manual'})"
 
 
+def limit(row: Row) -> str:
+    rate = row.get("migration_rate_bytes_per_s")
+    return f"at most {format_size(rate)}/s" if rate else "no limit"
+
+
 def networks(rows: Iterable[Row]) -> rich.table.Table:
     cells = [[row["name"], row["state"], role(row), metric(row), row["subnet"]] for row in rows]
     return table("Networks", ("name", "state", "role", "metric", "subnet"), cells)
@@ -107,6 +114,7 @@ def network(row: Row) -> Renderables:
         ("role", role(row)),
         ("metric", metric(row)),
         ("subnet", text(row["subnet"])),
+        ("migrations", limit(row)),
     ]
     parts: list[Any] = [fields(str(row["name"]), facts)]
     if row.get("interfaces"):

@@ -24,8 +24,9 @@ STEPS = {
     Step.COMMIT: "commit",
     Step.RESUME: "resuming",
     Step.ANNOUNCE: "announcing",
+    Step.PULL: "bringing the missing pages",
 }
-AFTER_COPYING = {"S8", "S9", "S10", "S11", "S12", "S13"}
+AFTER_COPYING = {"S8", "S9", "S10", "S11", "S12", "S13", "S14"}
 
 
 def step_of(attempt: Mapping[str, Any]) -> str:
@@ -70,6 +71,8 @@ def ended(attempt: Mapping[str, Any]) -> bool:
 def sentence(attempt: Mapping[str, Any]) -> str:
     """What an attempt is doing, on one line."""
     live = attempt.get("live") or {}
+    if attempt.get("state") == "Queued":
+        return f"waits: {attempt['reason']}".rstrip(".")
     step = step_of(attempt)
     known = {one.value: word for one, word in STEPS.items()}
     doing = f"{step} {known.get(step, '')}".strip() or str(attempt.get("outcome") or "waiting")

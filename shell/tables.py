@@ -8,7 +8,7 @@ import rich.markup
 import rich.table
 
 from protocol.names import PAGE_BYTES
-from shell.amounts import MIB, count, mib, mib_per_s, ms
+from shell.amounts import MIB, count, mib, mib_per_s, ms, seconds
 from shell.session import Renderables
 
 Row = Mapping[str, Any]
@@ -205,9 +205,21 @@ def record(row: Row) -> Renderables:
         ]
     elif row.get("outcome") != "refused":
         parts.append(blackout(row))
+    parts += foretold(row)
     if row.get("waited_s"):
         parts.append(f"Waited {ms(row['waited_s'])} for a coordinator; the guest ran on.")
     return parts
+
+
+def foretold(row: Row) -> list[str]:
+    """What was expected of an attempt, and what explains the difference."""
+    told = row.get("predicted")
+    if not told:
+        return []
+    sent = f"{mib(told['wire_bytes'])} in {count(told['rounds'])} rounds"
+    line = f"Foretold: {seconds(told['total_s'])}, {sent}, blackout {ms(told['blackout_s'])}."
+    explained = row.get("explained")
+    return [f"{line} {explained['sentence']}" if explained else line]
 
 
 def event(row: Row) -> str:

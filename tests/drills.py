@@ -6,7 +6,7 @@ from typing import Any
 
 from agent import events
 from agent.actions import NodeRecord
-from agent.convergence import DEFAULT_POLICY
+from agent.policies import DEFAULT_POLICY
 from coordinator import requests
 from coordinator.requests import Accepted, CreateVm, JoinNode, MigrateVm, Response
 from coordinator.store.interface import Txn
@@ -61,6 +61,21 @@ def migration() -> SimCluster:
     cluster.run(15.0)
     all_is_well(cluster)
     assert cluster.checker.vms[VM]["owner"] == TWO
+    return cluster
+
+
+def slowed_and_cancelled() -> SimCluster:
+    """A guest that is faster than its wire loses time, and then somebody thinks again."""
+    cluster = SimCluster(7, Setting())
+    cluster.start()
+    cluster.ask(CreateVm(VM, wave_vm(60, pages=64), ONE, start=True))
+    cluster.run(8.0)
+    assert cluster.ask(MigrateVm(VM, TWO, "auto-converge", Verify.OFF))
+    (worker,) = cluster.machines[ONE].workers
+    cluster.world.run_while(lambda: not worker.throttle, cluster.world.now + 60.0, 0.01)
+    cluster.ask(requests.CancelAttempt(AttemptId(1)))
+    cluster.run(15.0)
+    all_is_well(cluster)
     return cluster
 
 

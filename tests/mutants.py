@@ -91,6 +91,11 @@ def resume_the_source_after_the_commit() -> contextlib.AbstractContextManager[No
     return instead(source, "step", broken)
 
 
+def keep_the_throttle() -> contextlib.AbstractContextManager[None]:
+    """Who ends an attempt forgets that its guest was slowed."""
+    return instead(source, "unthrottled", lambda _: lambda state, order: ())
+
+
 def count_the_lease_from_the_answer() -> contextlib.AbstractContextManager[None]:
     """Support counts from when the answer came in, not from when the heartbeat was sent."""
 

@@ -16,6 +16,7 @@ PAIRS: list[tuple[Mutant, Drill]] = [
     (mutants.drop_a_dirty_page, drills.migration),
     (mutants.copy_before_protecting, drills.migration),
     (mutants.resume_the_source_after_the_commit, drills.migration),
+    (mutants.keep_the_throttle, drills.slowed_and_cancelled),
     (mutants.skip_the_epoch_check, drills.stale_start),
     (mutants.count_the_lease_from_the_answer, drills.late_answers),
     (mutants.let_a_worker_outlive_its_lease, drills.owner_cut_off),

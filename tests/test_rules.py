@@ -218,7 +218,8 @@ def undocumented(root: Path) -> list[str]:
     """dependencies.md has a row for each dependency, architecture.md a word on each package."""
     broken = []
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(name for extra in extras for name in extra)]
     rows = (root / "docs/decisions/dependencies.md").read_text()
     lock = (root / "requirements.lock").read_text()
     for name in map(normal, wanted):

@@ -7,6 +7,7 @@ side ever sees half of it.
 control block, one for each VM, native byte order
   byte   0  command   agent    sequence << 8 | holds
         8  epoch      agent    under which epoch the guest may run; written before the command
+       16  throttle   agent    millionths of its time that the guest loses while it may run
        64  reply      worker   sequence of the command that was obeyed << 8 | state
        72  steps      worker   what the guest has done since it was booted
        80  written    worker   bytes that this worker's guest has written
@@ -33,10 +34,11 @@ from dataclasses import dataclass
 from protocol.names import Epoch, Hold
 
 _BLOCK_BYTES = 4096
-_COMMAND, _GRANTED_EPOCH = 0, 1
+_COMMAND, _GRANTED_EPOCH, _THROTTLE = range(3)
 _REPLY, _STEPS, _WRITTEN, _BEAT, _CHANGED, _EPOCH, _ADDRESS, _FILLED = range(8, 16)
 _REASON_BYTE = 1024
 _REASON_BYTES_MAX = 1000
+_THROTTLE_UNITS = 1_000_000
 
 
 class WorkerState(enum.Enum):
@@ -112,6 +114,9 @@ class ControlBlock(_SharedPage):
         self._words[_COMMAND] = sequence << 8 | holds.value
         return sequence
 
+    def set_throttle(self, share: float) -> None:
+        self._words[_THROTTLE] = round(share * _THROTTLE_UNITS)
+
     @property
     def reply(self) -> Reply:
         word = self._words[_REPLY]
@@ -156,6 +161,10 @@ class ControlBlock(_SharedPage):
     @property
     def granted_epoch(self) -> Epoch:
         return Epoch(self._words[_GRANTED_EPOCH])
+
+    @property
+    def throttle(self) -> float:
+        return self._words[_THROTTLE] / _THROTTLE_UNITS
 
     def answer(self, sequence: int, state: WorkerState, epoch: Epoch, now_ns: int) -> None:
         self._words[_EPOCH] = epoch

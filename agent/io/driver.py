@@ -21,13 +21,25 @@ from agent.io.control import LeasePage
 from agent.io.coordinator import ControlLink
 from agent.io.copies import CopyDoor
 from agent.io.incoming import Target
+from agent.io.kept import KeptImages
 from agent.io.outgoing import Source
 from agent.io.record import StateFolder
+from agent.io.sampling import Sampler
 from agent.io.storage import Storage
 from agent.io.vms import Vms, boottime
 from agent.io.warm import WarmParent
 from agent.io.witness import WitnessDoor
 from agent.io.witness_places import WitnessPlaces
+from agent.pull_words import (
+    CountMissing,
+    EndGuest,
+    OpenPull,
+    PullAction,
+    PullPages,
+    PunchPages,
+    SendMap,
+    ServePages,
+)
 from protocol.errors import NotReady
 from protocol.names import AttemptId, Incarnation, NetworkName, VmName
 
@@ -55,6 +67,7 @@ class Driver:
         source: type[Source] = Source,
         beat_log: Path | None = None,
         disks: "DiskDoor | None" = None,
+        kept_bytes: int = 0,
     ) -> None:
         self._state = state
         self._log = structlog.get_logger(part="agent")
@@ -68,9 +81,18 @@ class Driver:
             else Storage(state.path / "vms", disks.volumes, disks.thread)
         )
         self._warm = warm
-        self._vms = Vms(warm, self._lease, tracker, self._storage, self._feed, self._spawn)
+        self._vms = Vms(
+            warm,
+            self._lease,
+            tracker,
+            self._storage,
+            self._feed,
+            self._spawn,
+            kept=KeptImages(kept_bytes),
+        )
         self._source = source(self._vms, addresses, self._feed, self._spawn)
         self._target = Target(self._vms, self._storage, self._feed, self._spawn)
+        self._sampler = Sampler(self._vms, self._feed, self._spawn)
         self._beats = Beats(lambda network, said: self._feed(BeatReceived(network, said)), beat_log)
         self._link = ControlLink(coordinators, self._feed)
         loop = asyncio.get_running_loop()
@@ -236,12 +258,16 @@ class Driver:
                 self._vms.create(vm, epoch, spec, holds)
             case actions.SetHolds(vm, epoch, holds):
                 self._vms.set_holds(vm, epoch, holds)
-            case actions.DestroyVm(vm):
+            case actions.SetThrottle(vm, share):
+                self._vms.set_throttle(vm, share)
+            case actions.DestroyVm(vm, moved):
                 self._target.close_storage(vm)
-                self._spawn(self._destroy(vm, self._closing.pop(vm, [])))
+                self._spawn(self._destroy(vm, moved, self._closing.pop(vm, [])))
             case actions.ObserveGuests():
                 for seen in list(self._vms.observe()):
                     self._feed(seen)
+            case actions.SampleWrites():
+                self._sampler.sample(action)
             case actions.MirrorStorage():
                 self._vms.mirror(action)
             case actions.LeaveMirror(vm, move):
@@ -277,8 +303,28 @@ class Driver:
                 self._target.close_storage(vm)
             case actions.CloseAttempt(attempt):
                 self._close(attempt)
+            case _ if isinstance(action, PullAction):
+                self._do_with_pull(action)
             case _:
                 raise AssertionError(f"nobody carries out {type(action).__name__}")
+
+    def _do_with_pull(self, action: PullAction) -> None:
+        match action:
+            case OpenPull(attempt):
+                self._source.open_pull(attempt)
+            case SendMap():
+                self._source.send_map(action)
+            case ServePages(attempt):
+                self._source.serve(attempt)
+            case EndGuest(vm):
+                self._target.close_storage(vm)
+                self._vms.end_guest(vm)
+            case PunchPages():
+                self._target.punch(action)
+            case CountMissing(attempt):
+                self._target.count_missing(attempt)
+            case PullPages(attempt):
+                self._target.pull(attempt)
 
     def _close(self, attempt: AttemptId) -> None:
         """End its streams; a VM that goes next keeps its memory until they have ended."""
@@ -296,9 +342,9 @@ class Driver:
         else:
             self._closing.pop(vm, None)
 
-    async def _destroy(self, vm: VmName, closing: list[asyncio.Task[None]]) -> None:
+    async def _destroy(self, vm: VmName, moved: bool, closing: list[asyncio.Task[None]]) -> None:
         await asyncio.gather(*closing, return_exceptions=True)
-        await self._vms.destroy(vm)
+        await self._vms.destroy(vm, moved)
 
     # ---- ends
 

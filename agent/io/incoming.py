@@ -23,14 +23,17 @@ from agent.events import (
     StorageDone,
     StorageFailed,
 )
-from agent.io import greeting
-from agent.io.pages import Arrival, PageReceiver, RoundReceived, StreamFailed
+from agent.io import greeting, kept
+from agent.io.codecs import decoder_for
+from agent.io.page_receiver import Arrival, PageReceiver, RoundReceived, StreamFailed
+from agent.io.pulling import Pulling
 from agent.io.storage import Storage
 from agent.io.talk import Talk
 from agent.io.vms import Vm, Vms, boottime
+from agent.pull_words import PunchPages
 from agent.runs import PageMap
 from protocol.errors import ClusterError, ProtocolError, Refused
-from protocol.messages import Abandoned, Greeted, Greeting, MigrationMessage
+from protocol.messages import Abandoned, Greeted, Greeting, MigrationMessage, PullGreeting
 from protocol.names import AttemptId, Hold, NetworkName, VmName
 
 GREETED_WITHIN_S = 5.0
@@ -53,6 +56,7 @@ class Incoming:
     is_connected: bool = False
     fresh: PageMap | None = None
     landed: dict[int, list[int]] = field(default_factory=dict)
+    pulling: Pulling | None = None
 
 
 class Target:
@@ -132,11 +136,11 @@ class Target:
 
     async def _greet(self, sock: socket.socket, peer: str) -> None:
         """Hear who it is; give the connection to its attempt, or close it."""
-        kept = False
+        is_taken = False
         try:
             sock.setblocking(False)
             async with asyncio.timeout(GREETED_WITHIN_S):
-                said = await greeting.hear_one(sock, Greeting)
+                said = await greeting.hear_one(sock, Greeting | PullGreeting)  # type: ignore[arg-type]
                 incoming = self._attempts.get(said.attempt)
                 refusal = "no such attempt is expected here" if incoming is None else None
                 if incoming is not None:
@@ -145,21 +149,25 @@ class Target:
                     self._log.warning("stream-refused", peer=peer, reason=refusal)
                     await greeting.say(sock, Abandoned(said.attempt, refusal or ""))
                     return
-                common = greeting.common(said.capabilities)
-                await greeting.say(sock, Greeted(said.attempt, said.stream, common))
+                await greeting.say(sock, _greeted(said, incoming.vm))
             # Another connection may have taken its place, or the attempt ended, meanwhile.
             if self._attempts.get(said.attempt) is incoming and not _why_not(said, incoming):
                 await self._take(sock, said, incoming)
-                kept = True
+                is_taken = True
         except (ProtocolError, OSError, TimeoutError) as error:
             self._log.info("stranger-left", peer=peer, reason=str(error) or type(error).__name__)
         finally:
             self._strangers -= 1
-            if not kept:
+            if not is_taken:
                 sock.close()
 
-    async def _take(self, sock: socket.socket, said: Greeting, incoming: Incoming) -> None:
+    async def _take(
+        self, sock: socket.socket, said: Greeting | PullGreeting, incoming: Incoming
+    ) -> None:
         attempt = said.attempt
+        if isinstance(said, PullGreeting):
+            self._pulling(attempt).join(sock)
+            return
         incoming.streams = said.streams
         if said.stream == 0:
             link = await greeting.conversation(sock, "the source")
@@ -172,6 +180,8 @@ class Target:
             memory = incoming.vm.memory
             assert memory is not None, "a source is let in once the memory is reserved"
             assert incoming.fresh is not None
+            if _tells_kept(said, incoming.vm):
+                await self._tell_kept(sock, said, incoming)
             incoming.receivers[said.stream] = PageReceiver(
                 sock,
                 memory,
@@ -179,12 +189,21 @@ class Target:
                 on_arrival=self._from_thread(attempt),
                 fresh=incoming.fresh,
                 stream_no=said.stream,
+                decoder=decoder_for(memory.array if incoming.vm.has_old_pages else None),
             )
         if incoming.talk is not None and len(incoming.receivers) == incoming.streams:
             incoming.is_connected = True
             self._feed(SourceConnected(attempt))
             for receiver in incoming.receivers.values():
                 receiver.start()
+
+    async def _tell_kept(self, sock: socket.socket, said: Greeting, incoming: Incoming) -> None:
+        """Once: after the first batch the pages are not what they were."""
+        image, incoming.vm.image = incoming.vm.image, None
+        assert image is not None, "it was there when the source was greeted"
+        await kept.tell(sock, image)
+        if self._attempts.get(said.attempt) is not incoming or _why_not(said, incoming):
+            raise ConnectionAbortedError("the attempt has ended, or has this stream already")
 
     def _heard(self, incoming: Incoming, event: Event) -> None:
         """A source that is lost before all its streams stand may come again on another network."""
@@ -236,8 +255,27 @@ class Target:
             self._feed(ReserveFailed(order.attempt, str(error)))
             return
         vm.making = None
-        incoming.fresh = np.ones(order.spec.pages, bool)
+        incoming.fresh = np.full(order.spec.pages, not vm.has_old_pages)
         self._feed(ReserveDone(order.attempt))
+
+    # ---- S8, S9 and S14 of a post-copy
+
+    def punch(self, order: PunchPages) -> None:
+        self._pulling(order.attempt).punch(order.first, order.bitmap)
+
+    def count_missing(self, attempt: AttemptId) -> None:
+        """Ends in MissingCounted."""
+        self._pulling(attempt).count()
+
+    def pull(self, attempt: AttemptId) -> None:
+        """Ends in PullDone, if the source lasts."""
+        self._pulling(attempt).begin()
+
+    def _pulling(self, attempt: AttemptId) -> Pulling:
+        incoming = self._attempts[attempt]
+        if incoming.pulling is None:
+            incoming.pulling = Pulling(attempt, incoming.vm, self._feed, self._spawn)
+        return incoming.pulling
 
     def digest(self, order: DigestMemory) -> None:
         """Ends in MemoryDigested."""
@@ -277,6 +315,9 @@ class Target:
     async def _close(self, incoming: Incoming) -> None:
         if incoming.talk is not None:
             incoming.talk.close()
+        if incoming.pulling is not None:
+            await incoming.pulling.close()
+            incoming.pulling = None
         for receiver in incoming.receivers.values():
             await asyncio.to_thread(receiver.close)
         # They keep the VM's mapping, and its descriptor; the collector of cycles is in no hurry.
@@ -288,7 +329,18 @@ class Target:
         await asyncio.gather(*(task for task in closing if task is not None))
 
 
-def _why_not(said: Greeting, incoming: Incoming) -> str | None:
+def _greeted(said: Greeting | PullGreeting, vm: Vm) -> Greeted:
+    if isinstance(said, PullGreeting):
+        return Greeted(said.attempt, 0, ())
+    more = (kept.KEPT_PAGES,) if _tells_kept(said, vm) else ()
+    return Greeted(said.attempt, said.stream, (*greeting.common(said.capabilities), *more))
+
+
+def _tells_kept(said: Greeting, vm: Vm) -> bool:
+    return said.stream == 1 and vm.image is not None and kept.KEPT_PAGES in said.capabilities
+
+
+def _why_not(said: Greeting | PullGreeting, incoming: Incoming) -> str | None:
     """Why this connection is not the one that was announced; None if it is."""
     order = incoming.order
     if not hmac.compare_digest(said.token.encode(), order.token.encode()):
@@ -305,6 +357,8 @@ def _why_not(said: Greeting, incoming: Incoming) -> str | None:
         return "it names another cluster, VM, epoch or incarnation than the attempt's"
     if incoming.fresh is None or incoming.vm.is_ending:
         return "the memory is not reserved"
+    if isinstance(said, PullGreeting):
+        return None if incoming.is_connected else "its streams are not there yet"
     if not 1 <= said.streams <= STREAMS_MAX or not 0 <= said.stream <= said.streams:
         return f"stream {said.stream} of {said.streams} is none of 1 to {STREAMS_MAX}"
     if incoming.streams not in (0, said.streams):

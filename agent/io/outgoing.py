@@ -2,48 +2,58 @@
 
 import asyncio
 import contextlib
-import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import structlog
 
 from agent.actions import Connect, SendLastPages, SendRound
 from agent.events import Connected, Event, LastPagesSent, PagesMoved, PeerLost, RoundSent
-from agent.io import greeting
-from agent.io.memory import VmMemory
-from agent.io.pages import PageSender
+from agent.guests.disk_queue import OWN_PAGE
+from agent.io import greeting, kept
+from agent.io.codecs import encoders_for
+from agent.io.connecting import Streams, open_streams
+from agent.io.marking import DirtyPages
+from agent.io.page_sender import PageSender
+from agent.io.passes import Pass, send_pass
+from agent.io.serving import Serving
 from agent.io.talk import Talk
 from agent.io.tracker import DirtyTracker
+from agent.io.vm import VmWorker
+from agent.io.vm_disk import disk_bytes
 from agent.io.vms import Vms, boottime
-from agent.runs import Runs, all_pages, no_runs, union
+from agent.kept_image import Hashes
+from agent.pull_words import MapDrawn, MapSent, SendMap
+from agent.pulls import missing_parts
+from agent.runs import Runs, all_pages, minus
 from protocol.errors import ClusterError, PeerUnreachable
-from protocol.io.link import link_to
 from protocol.messages import (
-    Abandoned,
-    Greeted,
-    Greeting,
     MigrationMessage,
     RoundRecord,
 )
-from protocol.names import AttemptId, NetworkName, Verify, VmName
+from protocol.names import AttemptId, NetworkName, Verify, VmName, VmSpec
+from protocol.travel import Travel
 
-CONNECT_WITHIN_S = 3.0
 PROGRESS_EVERY_S = 0.2
 GONE = "the VM is gone from the source."
 
 
 @dataclass(slots=True)
 class Outgoing:
-    """One attempt, seen from the source. `pending`: pages written since they were last sent."""
+    """One attempt, seen from the source. `dirty`: pages written since they were last sent."""
 
     vm: VmName
+    travel: Travel
     stop: threading.Event = field(default_factory=threading.Event)
     job: asyncio.Task[None] | None = None
     pass_job: asyncio.Task[RoundRecord] | None = None
     talk: Talk | None = None
     sender: PageSender | None = None
     tracker: DirtyTracker | None = None
-    pending: Runs = field(default_factory=no_runs)
+    dirty: DirtyPages | None = None
+    order: Connect | None = None
+    serving: Serving | None = None
 
 
 class Source:
@@ -60,6 +70,7 @@ class Source:
         self._addresses = addresses
         self._feed = feed
         self._spawn = spawn
+        self._log = structlog.get_logger(part="source")
         self._attempts: dict[AttemptId, Outgoing] = {}
 
     def has(self, attempt: AttemptId) -> bool:
@@ -74,52 +85,48 @@ class Source:
 
     def connect(self, order: Connect) -> None:
         """Ends in Connected or PeerLost."""
-        going = self._attempts[order.attempt] = Outgoing(order.vm)
+        going = self._attempts[order.attempt] = Outgoing(order.vm, order.travel, order=order)
         going.job = self._spawn(self._connect(order, going))
 
     async def _connect(self, order: Connect, going: Outgoing) -> None:
-        there = dict(order.target.endpoint.addresses)
-        failures = []
-        for network in order.networks:
-            if network not in there or network not in self._addresses:
-                failures.append(f"{network}: not on both nodes")
-                continue
-            try:
-                async with asyncio.timeout(CONNECT_WITHIN_S):
-                    await self._open_streams(order, going, network, there[network])
-            except (ClusterError, TimeoutError) as error:
-                failures.append(f"{network}: {str(error) or 'no answer in time'}")
-                continue
-            self._feed(Connected(order.attempt, network))
+        try:
+            streams = await open_streams(order, self._addresses)
+        except ClusterError as error:
+            self._feed(PeerLost(order.attempt, str(error)))
             return
-        tried = "; ".join(failures) or "there is no network to try"
-        self._feed(PeerLost(order.attempt, f"no connection to {order.target.node} ({tried})."))
-
-    async def _open_streams(
-        self, order: Connect, going: Outgoing, network: NetworkName, address: str
-    ) -> None:
-        port = order.target.endpoint.migration_port
         with contextlib.ExitStack() as opened:
-            socks = []
-            for stream in range(order.travel.streams + 1):
-                sock = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-                sock.setblocking(False)
-                with link_to(order.target.node):
-                    sock.bind((self._addresses[network], 0))
-                    await asyncio.get_running_loop().sock_connect(sock, (address, port))
-                    await greeting.say(sock, _greeting(order, stream))
-                    answer = await greeting.hear_one(sock, Greeted | Abandoned)  # type: ignore[arg-type]
-                if isinstance(answer, Abandoned):
-                    raise PeerUnreachable(f"{order.target.node} refused: {answer.reason}")
-                socks.append(sock)
+            for sock in streams.socks:
+                opened.enter_context(sock)
+            try:
+                image = await self._kept_there(order.vm, streams)
+            except PeerUnreachable as error:
+                self._feed(PeerLost(order.attempt, str(error)))
+                return
             vm = self._vms.get(order.vm)
             if vm is None or vm.is_ending or vm.memory is None:
-                raise PeerUnreachable(f"{order.vm} is gone from this node")
-            link = await greeting.conversation(socks[0], order.target.node)
+                self._feed(PeerLost(order.attempt, GONE))
+                return
+            link = await greeting.conversation(streams.socks[0], order.target.node)
             going.talk = Talk(order.attempt, link, self._feed)
             self._spawn(going.talk.run())
-            going.sender = PageSender(socks[1:], vm.memory, order.attempt)
+            going.sender = PageSender(
+                streams.socks[1:],
+                vm.memory,
+                order.attempt,
+                checked=order.travel.checked,
+                encoders=encoders_for(order.travel, vm.memory.pages, image),
+            )
             opened.pop_all()
+        for reason in streams.left_out:
+            self._log.warning("network-left-out", attempt=order.attempt, reason=reason)
+        self._feed(Connected(order.attempt, streams.network))
+
+    async def _kept_there(self, name: VmName, streams: Streams) -> Hashes | None:
+        """What the target has kept of the VM from an earlier stay, if it has and it is asked."""
+        vm = self._vms.get(name)
+        if vm is None or not streams.kept:
+            return None
+        return await kept.hear(streams.socks[1], vm.spec.pages)
 
     # ---- S5 to S9
 
@@ -129,7 +136,8 @@ class Source:
         going.job = self._spawn(self._send_round(order, going))
 
     async def _send_round(self, order: SendRound, going: Outgoing) -> None:
-        if (record := await self._round(order.attempt, going, order.round)) is not None:
+        asked = Pass(order.round, rate_bytes_per_s=_least(order.rate_bytes_per_s, going))
+        if (record := await self._round(order.attempt, going, asked)) is not None:
             self._feed(RoundSent(order.attempt, record))
 
     def send_last_pages(self, order: SendLastPages) -> None:
@@ -138,7 +146,8 @@ class Source:
         going.job = self._spawn(self._send_last_pages(order, going))
 
     async def _send_last_pages(self, order: SendLastPages, going: Outgoing) -> None:
-        record = await self._round(order.attempt, going, order.round)
+        rate = _least(order.rate_bytes_per_s, going)
+        record = await self._round(order.attempt, going, Pass(order.round, True, rate))
         if record is None:
             return
         digest, began_s = b"", boottime()
@@ -150,43 +159,86 @@ class Source:
             digest = await vm.digest(order.verify)
         self._feed(LastPagesSent(order.attempt, record, digest, boottime() - began_s))
 
-    async def _round(self, attempt: AttemptId, going: Outgoing, number: int) -> RoundRecord | None:
+    # ---- S8, S9 and S14 of a post-copy
+
+    def open_pull(self, attempt: AttemptId) -> None:
+        """Ends in MapDrawn."""
+        going = self._attempts[attempt]
         vm = self._vms.get(going.vm)
+        if vm is None or vm.is_ending or going.order is None or going.dirty is None:
+            return  # whoever wants the map next says so
+        going.serving = Serving(going.order, self._addresses, vm, self._feed, self._spawn)
+        left = minus(going.dirty.left, needed_at_once(vm.spec))
+        parts = missing_parts(attempt, left.to_map(vm.spec.pages))
+        asyncio.get_running_loop().call_soon(self._feed, MapDrawn(attempt, parts))
+
+    def send_map(self, order: SendMap) -> None:
+        """Ends in MapSent or PeerLost."""
+        going = self._attempts[order.attempt]
+        going.job = self._spawn(self._send_map(order, going))
+
+    async def _send_map(self, order: SendMap, going: Outgoing) -> None:
+        vm = self._vms.get(going.vm)
+        if vm is None or vm.is_ending or going.serving is None or going.dirty is None:
+            self._feed(PeerLost(order.attempt, GONE))
+            return
+        try:
+            await going.serving.joined()
+            unsent = going.dirty.begin(order.round, is_last=True)
+            missing = minus(unsent, needed_at_once(vm.spec))
+            going.dirty.left = minus(unsent, missing)
+        except (ClusterError, OSError) as error:
+            self._feed(PeerLost(order.attempt, f"missing pages could not be listed: {error}"))
+            return
+        record = await self._round(order.attempt, going, Pass(order.round, True))
+        if record is not None:
+            going.serving.round = order.round + 1
+            parts = missing_parts(order.attempt, missing.to_map(vm.spec.pages))
+            record = replace(record, dirty_pages_at_end=missing.pages)
+            self._feed(MapSent(order.attempt, record, parts, missing.pages))
+
+    def serve(self, attempt: AttemptId) -> None:
+        """Ends in PullServed, if the target lasts."""
+        if (serving := self._attempts[attempt].serving) is not None:
+            serving.tell()
+
+    async def _round(self, attempt: AttemptId, going: Outgoing, asked: Pass) -> RoundRecord | None:
+        vm = self._vms.get(going.vm)
+        if vm is not None and going.tracker is None:
+            await vm.end_watches()
         if vm is None or vm.is_ending or going.sender is None:
             self._feed(PeerLost(attempt, GONE))
             return None
         assert going.pass_job is None or going.pass_job.done(), "one pass at a time"
         assert vm.worker is not None, "a VM that migrates has a worker"
         assert vm.memory is not None, "and memory"
+        throttle = vm.worker.throttle
         try:
-            if going.tracker is None:
-                going.tracker = vm.worker.tracker()
-            job = asyncio.create_task(
-                self._pass(going, going.tracker, going.sender, vm.memory, number)
-            )
+            if going.tracker is None or going.dirty is None:
+                going.tracker = self._tracker(vm.worker)
+                going.dirty = DirtyPages(going.tracker, going.travel.marking, vm.memory.pages)
+            job = asyncio.create_task(self._pass(asked, going.dirty, going.sender, going.stop))
             vm.use(job)
             going.pass_job = job
             while not job.done():
                 await asyncio.wait({job}, timeout=PROGRESS_EVERY_S)
                 if not job.done():
                     self._feed(PagesMoved(attempt, going.sender.moved_pages))
-            return job.result()
+            return replace(job.result(), throttle=throttle)
         except ClusterError as error:
             self._feed(PeerLost(attempt, str(error)))
         except OSError as error:  # a worker that dies takes its page table along
             self._feed(PeerLost(attempt, f"the guest's writes cannot be found: {error.strerror}."))
         return None
 
+    def _tracker(self, worker: VmWorker) -> DirtyTracker:
+        return worker.tracker()
+
     async def _pass(
-        self,
-        going: Outgoing,
-        tracker: DirtyTracker,
-        sender: PageSender,
-        memory: VmMemory,
-        number: int,
+        self, asked: Pass, dirty: DirtyPages, sender: PageSender, stop: threading.Event
     ) -> RoundRecord:
         """In a thread, so that the event loop is free for heartbeats."""
-        return await asyncio.to_thread(send_pass, going, tracker, sender, memory, number)
+        return await asyncio.to_thread(send_pass, asked, dirty, sender, stop)
 
     # ---- the end
 
@@ -202,6 +254,8 @@ class Source:
             await asyncio.gather(going.job, return_exceptions=True)
         if going.talk is not None:
             going.talk.close()
+        if going.serving is not None:
+            await going.serving.close()
         if going.sender is not None:
             await asyncio.to_thread(going.sender.close)
         if going.pass_job is not None:
@@ -214,35 +268,12 @@ class Source:
         await asyncio.gather(*(task for task in closing if task is not None))
 
 
-def send_pass(
-    going: Outgoing, tracker: DirtyTracker, sender: PageSender, memory: VmMemory, number: int
-) -> RoundRecord:
-    """One pass, in a thread. Pages are protected before they are read: what the guest writes while
-    they travel is found by the next look.
-    """
-    if number == 0:
-        tracker.begin()
-        runs = all_pages(memory.pages)
-    else:
-        runs = union(going.pending, tracker.collect())
-    sent = sender.send_round(number, runs, zero_check=True, stop=going.stop)
-    going.pending = tracker.collect()
-    return RoundRecord(
-        number, sent.pages, sent.zero_pages, sent.wire_bytes, sent.seconds, going.pending.pages
-    )
+def needed_at_once(spec: VmSpec) -> Runs:
+    """The pages that a worker looks at before its guest runs: registers, and the disk's queue."""
+    return all_pages(min(spec.pages, OWN_PAGE if disk_bytes(spec) else 1))
 
 
-def _greeting(order: Connect, stream: int) -> Greeting:
-    return Greeting(
-        order.cluster,
-        order.attempt,
-        order.vm,
-        order.epoch,
-        order.source_incarnation,
-        order.target.incarnation,
-        order.token,
-        stream,
-        order.travel.streams,
-        0,
-        greeting.CAPABILITIES,
-    )
+def _least(rate_bytes_per_s: int, going: Outgoing) -> int:
+    """The lower of what is asked for this pass and for all; 0 is no limit."""
+    rates = (rate_bytes_per_s, going.travel.rate_bytes_per_s)
+    return min((rate for rate in rates if rate), default=0)

@@ -15,9 +15,11 @@ import uvloop
 from agent.config import AgentConfig
 from agent.io.driver import Driver
 from agent.io.outgoing import Source
+from agent.io.policy_files import with_plug_ins
 from agent.io.record import StateFolder
 from agent.io.tracker import choose_tracker
 from agent.io.warm import WarmParent
+from agent.policies import Shelf
 from protocol.names import Endpoint, NetworkName, NodeName
 
 
@@ -25,13 +27,14 @@ def run(chosen: argparse.Namespace, source: type[Source] | None = None) -> None:
     """Be a node until SIGTERM. `ClusterError` or `ValueError` says why it could not be."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each VM takes a few descriptors
+    policies = with_plug_ins(chosen.policy_file)
     state = StateFolder(chosen.state_dir)
     # Both fork, so they come before there is a loop or a thread.
     tracker, why = choose_tracker(chosen.tracker)
     structlog.get_logger().info("tracker-chosen", tracker=tracker, why=why)
     warm = WarmParent.fork()
     try:
-        uvloop.run(_live(chosen, state, warm, tracker, source or Source))
+        uvloop.run(_live(chosen, state, warm, tracker, policies, source or Source))
     finally:
         warm.close()
 
@@ -52,6 +55,7 @@ async def _live(
     state: StateFolder,
     warm: WarmParent,
     tracker: str,
+    policies: Shelf,
     source: type[Source],
 ) -> None:
     addresses = {NetworkName(name): address for name, address in chosen.addresses.items()}
@@ -73,6 +77,7 @@ async def _live(
         source=source,
         beat_log=beat_log,
         disks=disks,
+        kept_bytes=chosen.kept_bytes,
     )
     beats, migrations = await driver.listen(chosen.heartbeat_port, chosen.migration_port)
     csv_port = 0 if disks is None else await disks.open(chosen.csv_port)
@@ -81,6 +86,7 @@ async def _live(
         endpoint=Endpoint(tuple(addresses.items()), beats, migrations, csv_port),
         memory_bytes=chosen.memory_bytes,
         tracker=tracker,
+        policies=policies,
         prevents_quorum=chosen.prevent_quorum,
     )
     stop = asyncio.Event()

@@ -67,7 +67,7 @@ class Stream:
         self._lock = threading.Lock()
         _tune(sock, progress_timeout_s)
 
-    def send(self, data: bytes, *, more: bool = False) -> None:
+    def send(self, data: bytes | memoryview, *, more: bool = False) -> None:
         """Send all of it; `more` says that pages follow at once and shall share its segment."""
         with self._errors():
             self._sock.sendall(data, socket.MSG_MORE if more else 0)
@@ -75,6 +75,18 @@ class Stream:
     def send_vectors(self, vectors: Vectors) -> None:
         """Send pieces of memory, which must stay mapped until this returns."""
         self._transfer(_libc.sendmsg, vectors, socket.MSG_NOSIGNAL)
+
+    def send_file(self, fd: int, offset: int, count: int) -> None:
+        """Send part of a file, whose pages the kernel only lends to the wire: they are read when
+        the other side takes them.
+        """
+        with self._errors():
+            while count:
+                moved = os.sendfile(self._sock.fileno(), fd, offset, count)
+                if moved == 0:
+                    raise EOFError("the memory is shorter than its pages")
+                offset += moved
+                count -= moved
 
     def await_bytes(self) -> None:
         """Wait until something comes, or the end, however long that takes."""

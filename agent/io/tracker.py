@@ -14,25 +14,41 @@ import numpy as np
 from agent.guests import Marks
 from agent.io.memory import VmMemory
 from agent.io.userfault import PagemapScan, track_writes
-from agent.runs import Runs, no_runs, runs_from_map
+from agent.runs import Runs, no_runs, runs_from_map, runs_from_numbers, spans
 from protocol.names import PAGE_BYTES
 
 KERNEL = "kernel"
 MAP = "map"
 PREFERENCES = ("auto", KERNEL, MAP)
+_GAP_PAGES = 512
+"""Where so many pages lie between two, looking twice costs less than looking at those, too."""
+
 _PROBE_PAGES = 16
 _PROBE_PAGE = 11
 
 
 class DirtyTracker(Protocol):
-    """`begin` a copy by forgetting what was written before; then `collect` it, again and again."""
+    """`begin` a copy by forgetting what was written before; then `collect` it, again and again.
+
+    `peek` and `take` are for those who copy, of pages that they are about to read. Several threads
+    may ask at once.
+    """
 
     name: str
 
     def begin(self) -> None: ...
 
     def collect(self) -> Runs:
-        """The pages written since the last look, which are watched again when this returns."""
+        """The pages written since they were last watched; now they are watched again."""
+
+    def look(self) -> Runs:
+        """The same pages, and the next look finds them again."""
+
+    def peek(self, among: Runs) -> Runs:
+        """As `look`, but only pages of this set, and maybe some between them."""
+
+    def take(self, among: Runs) -> Runs:
+        """As `collect`, but only pages of this set, and maybe some between them."""
 
     def close(self) -> None: ...
 
@@ -46,10 +62,19 @@ class KernelTracker:
         self._scan = PagemapScan(pid, address, pages)
 
     def begin(self) -> None:
-        self._scan.written()
+        self._scan.written(protect=True)
 
     def collect(self) -> Runs:
-        return self._scan.written()
+        return self._scan.written(protect=True)
+
+    def look(self) -> Runs:
+        return self._scan.written(protect=False)
+
+    def peek(self, among: Runs) -> Runs:
+        return self._scan.written(protect=False, spans=spans(among, _GAP_PAGES))
+
+    def take(self, among: Runs) -> Runs:
+        return self._scan.written(protect=True, spans=spans(among, _GAP_PAGES))
 
     def close(self) -> None:
         self._scan.close()
@@ -97,6 +122,18 @@ class MapTracker:
         marks[seen] = 0
         return runs_from_map(seen)
 
+    def look(self) -> Runs:
+        return runs_from_map(self._marked.marks.astype(np.bool_))
+
+    def peek(self, among: Runs) -> Runs:
+        numbers = among.numbers()
+        return runs_from_numbers(numbers[self._marked.marks[numbers] != 0])
+
+    def take(self, among: Runs) -> Runs:
+        found = self.peek(among)
+        self._marked.marks[found.numbers()] = 0
+        return found
+
     def close(self) -> None:
         pass
 
@@ -110,6 +147,15 @@ class IdleTracker:
         pass
 
     def collect(self) -> Runs:
+        return no_runs()
+
+    def look(self) -> Runs:
+        return no_runs()
+
+    def peek(self, among: Runs) -> Runs:
+        return no_runs()
+
+    def take(self, among: Runs) -> Runs:
         return no_runs()
 
     def close(self) -> None:
@@ -161,10 +207,10 @@ def _wrong_of(pid: int, to_child: int, from_child: int) -> str | None:
         return answer or "the probe ended without an answer"
     scan = PagemapScan(pid, int(answer), _PROBE_PAGES)
     try:
-        scan.written()
+        scan.written(protect=True)
         os.write(to_child, b"w")
         os.read(from_child, 1)
-        found = scan.written().numbers().tolist()
+        found = scan.written(protect=True).numbers().tolist()
     finally:
         scan.close()
     return None if found == [_PROBE_PAGE] else f"page {_PROBE_PAGE} was written, it found {found}"

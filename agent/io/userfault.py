@@ -6,11 +6,12 @@ import fcntl
 import os
 import platform
 import struct
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from agent.runs import Runs
+from agent.runs import Runs, no_runs
 from protocol.names import PAGE_BYTES
 
 _USERFAULTFD = {"x86_64": 323, "aarch64": 282}
@@ -22,7 +23,7 @@ _MODE_WRITE_PROTECT = 2
 _WP_HUGETLBFS_SHMEM, _WP_UNPOPULATED, _WP_ASYNC = 1 << 12, 1 << 13, 1 << 15
 _PAGEMAP_SCAN = 0xC0606610
 _IS_WRITTEN = 2
-_WP_MATCHING_CHECK_ASYNC = 3
+_WP_MATCHING, _CHECK_ASYNC = 1, 2
 _REGIONS = 4096
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -69,31 +70,39 @@ def track_writes(address: int, length_bytes: int) -> int:
 
 
 class PagemapScan:
-    """Finds and protects again, in one go, the pages that another process wrote in one mapping."""
+    """Finds the pages that another process wrote in one mapping. Threads may look at once."""
 
     def __init__(self, pid: int, address: int, pages: int) -> None:
         self._fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         self._address = address
-        self._end = address + pages * PAGE_BYTES
-        self._regions = np.zeros((_REGIONS, 3), np.uint64)
+        self._pages = pages
 
-    def written(self) -> Runs:
-        """Pages written since they were last protected; they are protected when this returns."""
+    def written(self, *, protect: bool, spans: Sequence[tuple[int, int]] | None = None) -> Runs:
+        """Pages written since they were last protected; if `protect`, they are protected when this
+        returns. `spans`: where to look, ascending stretches of pages; else everywhere.
+        """
+        flags = _CHECK_ASYNC | (_WP_MATCHING if protect else 0)
         found: list[npt.NDArray[np.uint64]] = []
-        start = self._address
-        while start < self._end:  # one call may end early even with room left for more regions
-            count, start = self._scan_once(start)
-            found.append(self._regions[:count, :2].copy())
+        for first, behind in [(0, self._pages)] if spans is None else spans:
+            start, end = self._address + first * PAGE_BYTES, self._address + behind * PAGE_BYTES
+            room = np.empty((min(_REGIONS, (behind - first + 1) // 2), 3), np.uint64)
+            while start < end:  # one call may end early even with room left for more regions
+                count, start = self._scan_once(start, end, flags, room)
+                found.append(room[:count, :2].copy())
+        if not found:
+            return no_runs()
         edges = np.concatenate(found).astype(np.int64)
         starts = (edges[:, 0] - self._address) // PAGE_BYTES
         return Runs(starts, (edges[:, 1] - edges[:, 0]) // PAGE_BYTES)
 
-    def _scan_once(self, start: int) -> tuple[int, int]:
+    def _scan_once(
+        self, start: int, end: int, flags: int, room: npt.NDArray[np.uint64]
+    ) -> tuple[int, int]:
         argument = bytearray(
             struct.pack(
                 "<12Q",
-                *(96, _WP_MATCHING_CHECK_ASYNC, start, self._end, 0),
-                *(self._regions.ctypes.data, _REGIONS, 0),
+                *(96, flags, start, end, 0),
+                *(room.ctypes.data, len(room), 0),
                 *(0, _IS_WRITTEN, 0, _IS_WRITTEN),
             )
         )

@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Callable
 
 from agent.holds import may_run
 from agent.io.control import ControlBlock, LeasePage, WorkerState
+from agent.io.faults import Faults, handed_over
 from agent.io.memory import VmMemory
 from agent.io.ring import Ring
 from agent.io.tracker import MAP, DirtyTracker, IdleTracker, KernelTracker, MapTracker, MarkMap
@@ -36,6 +38,7 @@ class VmWorker:
         self.order = order
         self.pid: int | None = None
         self.holds = Hold.NONE
+        self._throttle = 0.0
         self._epoch = Epoch(0)
         self._warm = warm
         self._lease = lease
@@ -46,6 +49,8 @@ class VmWorker:
         self._marks = MarkMap.create("vm", memory.pages) if marked else None
         self.ring = Ring.create("vm") if order.disk_bytes else None
         self.asked_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) if self.ring else -1
+        pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) if order.may_miss else ()
+        self._watch: tuple[socket.socket, ...] = pair
         self._command_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._reply_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._loop = asyncio.get_running_loop()
@@ -85,7 +90,9 @@ class VmWorker:
         fds = [self.memory.fd, self._control.fd, self._lease.fd, self._command_fd, self._reply_fd]
         if self._marks:
             fds.append(self._marks.fd)
-        return [*fds, self.ring.fd, self.asked_fd] if self.ring else fds
+        if self.ring:
+            fds += [self.ring.fd, self.asked_fd]
+        return [*fds, self._watch[1].fileno()] if self._watch else fds
 
     @property
     def command_fd(self) -> int:
@@ -141,6 +148,18 @@ class VmWorker:
             self._sequence = self._control.order(holds, self._epoch)
         self.wake()
 
+    @property
+    def throttle(self) -> float:
+        """The share of its time that the guest loses."""
+        return self._throttle
+
+    def set_throttle(self, share: float) -> None:
+        """The guest loses this share of its time from its next boundary on."""
+        self._throttle = share
+        if self._command_fd >= 0:
+            self._control.set_throttle(share)
+        self.wake()
+
     def wake(self) -> None:
         """Have the worker look at once, which is worth it when the lease has begun again."""
         if self._ended is None:
@@ -171,6 +190,18 @@ class VmWorker:
         assert self.pid is not None
         assert self._control.address, "the worker is not ready"
         return KernelTracker(self.pid, self._control.address, self.memory.pages)
+
+    def faults(self) -> Faults | None:
+        """Where its guest waits for missing pages, to be asked for once it is `ready`; None where
+        none may be missing. Whoever asks closes it.
+        """
+        fd = handed_over(self._watch[0]) if self._watch else None
+        return None if fd is None else Faults(fd, self._control.address, self.memory.pages)
+
+    @property
+    def has_guest(self) -> bool:
+        """Whether it takes a process to run its guest."""
+        return not self._idle
 
     def destroy(self) -> None:
         """End the worker; the memory stays the caller's."""
@@ -221,6 +252,8 @@ class VmWorker:
         if self._command_fd < 0:
             return
         self._loop.remove_reader(self._reply_fd)
+        for sock in self._watch:
+            sock.close()
         os.close(self._command_fd)
         os.close(self._reply_fd)
         self._command_fd = -1

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.actions import MirrorStorage
 from agent.events import (
@@ -19,20 +19,33 @@ from agent.events import (
     VmFailed,
 )
 from agent.io.control import LeasePage, WorkerState
+from agent.io.kept import KeptImages, hash_image
 from agent.io.memory import VmMemory
 from agent.io.storage import Storage
+from agent.io.tracker import KERNEL
 from agent.io.vm import VmWorker, WorkerDied
 from agent.io.vm_disk import DiskOfVm, disk_bytes
 from agent.io.warm import WarmParent
 from agent.io.worker import WorkerOrder
+from agent.kept_image import Hashes
 from protocol.errors import ClusterError
 from protocol.names import Epoch, Hold, Verify, VmName, VmSpec
 from protocol.workload import DISK_WORKLOADS
+
+T = TypeVar("T")
 
 
 def boottime() -> float:
     """Seconds since boot, suspended ones included: the clock of leases."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(slots=True, eq=False)
+class Watch:
+    """Somebody who watches a guest's writes: asked to end it, and it is over."""
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
@@ -47,8 +60,16 @@ class Vm:
     watching: asyncio.Task[None] | None = None
     making: asyncio.Task[None] | None = None
     uses: set[asyncio.Task[Any]] = field(default_factory=set)
+    watches: set[Watch] = field(default_factory=set)
+    """Who watches what the guest writes, and so uses what finds it."""
+
     is_ending: bool = False
     is_unwanted: bool = False
+    is_moved: bool = False
+    image: Hashes | None = None
+    """Of its pages, if this node had kept them; until the source has been told, or is not to be."""
+
+    has_old_pages: bool = False
     seen_at_s: float = 0.0
     seen_bytes: int = 0
 
@@ -56,6 +77,14 @@ class Vm:
         """Keep the memory until `job` has ended, whoever stops waiting for it."""
         self.uses.add(job)
         job.add_done_callback(self.uses.discard)
+
+    async def end_watches(self) -> None:
+        """Afterwards nobody else looks for the guest's writes: what one finds is lost to others."""
+        watches = list(self.watches)
+        for watch in watches:
+            watch.stop.set()
+        for watch in watches:
+            await watch.over.wait()
 
     def keep_worker(self, spawned: asyncio.Task[VmWorker]) -> None:
         if not spawned.cancelled() and spawned.exception() is None:
@@ -84,7 +113,10 @@ class Vms:
         storage: Storage,
         feed: Callable[[Event], None],
         spawn: Callable[..., asyncio.Task[None]],
+        *,
+        kept: KeptImages | None = None,
     ) -> None:
+        self._kept = KeptImages() if kept is None else kept
         self._warm = warm
         self._lease = lease
         self._tracker = tracker
@@ -125,15 +157,24 @@ class Vms:
         """Memory and worker; a target's memory is populated first, so that no copy waits for it."""
         if boot:
             await self.open_disk(name, vm, epoch, boot=True)
-        vm.memory = VmMemory.create(name, vm.spec.memory_bytes)
+            await self._kept.drop(name)
+        memory = vm.memory = await self._memory(name, vm)
         if not boot:
-            await self._populate(vm, vm.memory)
+            await self._in_thread(vm, memory.populate, lambda _done_bytes: not vm.is_ending)
+            if vm.has_old_pages:
+                vm.image = await self._in_thread(vm, hash_image, memory)
         spawning = asyncio.create_task(
             VmWorker.spawn(
                 self._warm,
                 vm.memory,
                 self._lease,
-                WorkerOrder(vm.spec, boot, self._tracker, disk_bytes(vm.spec)),
+                WorkerOrder(
+                    vm.spec,
+                    boot,
+                    self._tracker,
+                    disk_bytes(vm.spec),
+                    may_miss=not boot and self._tracker == KERNEL,
+                ),
                 epoch=epoch,
                 holds=vm.holds,
                 died=lambda reason: self._died(name, vm, reason),
@@ -158,25 +199,32 @@ class Vms:
         if vm.worker is not None:
             await disk.serve(vm.worker)
 
-    async def _populate(self, vm: Vm, memory: VmMemory) -> None:
-        """In a thread, which ends soon after the VM is not wanted any more."""
-        job = asyncio.create_task(
-            asyncio.to_thread(memory.populate, lambda _done_bytes: not vm.is_ending)
-        )
-        vm.use(job)
-        await asyncio.shield(job)
+    async def _memory(self, name: VmName, vm: Vm) -> VmMemory:
+        """What this node has kept of the VM, or as many zero pages."""
+        kept = self._kept.take(name, vm.spec.memory_bytes)
+        vm.has_old_pages = kept is not None
+        if kept is not None:
+            return kept
+        await self._kept.make_room(vm.spec.memory_bytes)
+        return VmMemory.create(name, vm.spec.memory_bytes)
 
-    async def destroy(self, name: VmName) -> None:
+    async def _in_thread(self, vm: Vm, work: Callable[..., T], *args: object) -> T:
+        """With the VM's memory, which stays until the work has ended."""
+        job = asyncio.create_task(asyncio.to_thread(work, *args))
+        vm.use(job)
+        return await asyncio.shield(job)
+
+    async def destroy(self, name: VmName, moved: bool = False) -> None:
         """Ends in VmDestroyed, also when there is nothing."""
         vm = self._vms.get(name)
         if vm is not None:
-            vm.is_unwanted = True
+            vm.is_unwanted, vm.is_moved = True, moved
             await self._end(name, vm)
         self._feed(VmDestroyed(name))
 
     async def discard(self, name: VmName, vm: Vm) -> None:
         """Give back what `make` had already taken when it failed."""
-        await self._give_back(vm)
+        await self._give_back(name, vm)
         self._forget(name, vm)
 
     async def end_all(self) -> None:
@@ -193,13 +241,14 @@ class Vms:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        await vm.end_watches()
         if vm.worker is not None:
             vm.worker.destroy()
         if vm.uses:
             await asyncio.gather(*vm.uses, return_exceptions=True)
         await self.discard(name, vm)
 
-    async def _give_back(self, vm: Vm) -> None:
+    async def _give_back(self, name: VmName, vm: Vm) -> None:
         vm.is_ending = True  # from here on there is nothing to look at
         if vm.worker is not None:
             vm.worker.destroy()
@@ -207,7 +256,9 @@ class Vms:
             await vm.disk.end()
         if vm.worker is not None:
             await vm.worker.destroyed()
-        if vm.memory is not None:
+        if vm.memory is not None and vm.is_moved:
+            await self._kept.keep(name, vm.memory)
+        elif vm.memory is not None:
             await asyncio.to_thread(vm.memory.close)
         # Not left to the collector of cycles: the mapping keeps a descriptor open.
         vm.worker = vm.memory = vm.disk = None
@@ -270,6 +321,12 @@ class Vms:
             vm.watching.cancel()
         vm.watching = self._spawn(self._watch(name, vm, vm.worker, ordered_s))
 
+    def set_throttle(self, name: VmName, share: float) -> None:
+        """What its guest loses of its time; of a VM that goes nobody asks any more."""
+        vm = self._vms.get(name)
+        if vm is not None and vm.worker is not None and not vm.is_ending:
+            vm.worker.set_throttle(share)
+
     async def _watch(self, name: VmName, vm: Vm, worker: VmWorker, ordered_s: float) -> None:
         try:
             if vm.holds:
@@ -287,6 +344,20 @@ class Vms:
                 self._feed(GuestResumed(name, boottime() - ordered_s))
         except WorkerDied:
             return  # the core hears VmFailed
+
+    def end_guest(self, name: VmName) -> None:
+        """The VM is another node's: its worker ends and its disks close, its pages stay."""
+        vm = self._vms.get(name)
+        if vm is None or vm.is_ending:
+            return
+        if vm.watching is not None:
+            vm.watching.cancel()
+        if vm.worker is not None:
+            vm.worker.destroy()
+        if vm.disk is not None:
+            disk, vm.disk = vm.disk, None
+            ending = asyncio.create_task(disk.end())
+            vm.use(ending)
 
     def wake_all(self) -> None:
         """The lease has begun again: have every worker look at once."""

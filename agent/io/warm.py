@@ -287,6 +287,7 @@ def _become_worker(
 
 def _run_worker(order: WorkerOrder, fds: list[int], agent_fd: int) -> int:
     memory_fd, control_fd, lease_fd, command_fd, reply_fd, *others = fds
+    watch_fd = others.pop() if order.may_miss else -1
     disk_fds = [others.pop() for _ in range(2)] if order.disk_bytes else []
     shared = Shared(
         memory=VmMemory(memory_fd, order.spec.memory_bytes),
@@ -298,6 +299,7 @@ def _run_worker(order: WorkerOrder, fds: list[int], agent_fd: int) -> int:
         marks=MarkMap(others[0], order.spec.pages) if others else None,
         ring=Ring(disk_fds[1]) if disk_fds else None,
         asked_fd=disk_fds[0] if disk_fds else -1,
+        watch_fd=watch_fd,
     )
     try:
         worker = Worker(order, shared)
@@ -314,7 +316,7 @@ def _order_of(order: dict[str, Any]) -> WorkerOrder:
         "fill": Fill(spec["fill"]),
         "disks": tuple(VmDisk(**disk) for disk in spec["disks"]),
     }
-    return WorkerOrder(VmSpec(**fields), order["boot"], order["tracker"], order["disk_bytes"])
+    return WorkerOrder(**{**order, "spec": VmSpec(**fields)})
 
 
 def _die_with(parent_pid: int) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from agent.guests import Guest, guest_of, rate_bytes_per_s, unit_bytes
 from agent.guests.disk_queue import DiskQueue
 from agent.holds import may_run
+from agent.io import faults
 from agent.io.control import Command, ControlBlock, LeasePage, WorkerState
 from agent.io.disk_device import DiskDevice
 from agent.io.fill import filled
@@ -20,8 +21,9 @@ from agent.io.memory import VmMemory
 from agent.io.ring import Ring
 from agent.io.tracker import KERNEL, MarkMap
 from agent.io.userfault import track_writes
+from agent.turns import Turns
 from protocol.errors import ClusterError
-from protocol.names import VmSpec
+from protocol.names import Hold, VmSpec
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -41,19 +43,20 @@ class WorkerOrder:
 
     `boot` fills the memory and starts the guest anew; without it the guest goes on from its
     registers, once they have come. `tracker` is `kernel` or `map`. `disk_bytes`: of the disk that
-    its guest uses, 0 for none.
+    its guest uses, 0 for none. `may_miss`: its guest may have to run before all its pages are here.
     """
 
     spec: VmSpec
     boot: bool
     tracker: str
     disk_bytes: int = 0
+    may_miss: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What a worker shares with its agent. `marks` only where guests mark the pages they write,
-    `ring` only with a disk.
+    `ring` only with a disk, `watch_fd` (a socket) only where pages may be missing.
     """
 
     memory: VmMemory
@@ -65,6 +68,7 @@ class Shared:
     marks: MarkMap | None
     ring: Ring | None = None
     asked_fd: int = -1
+    watch_fd: int = -1
 
 
 class AgentGone(Exception):
@@ -121,8 +125,19 @@ class Worker:
         memory = self._shared.memory
         memory.populate(self._go_on_populating)
         if self._order.tracker == KERNEL:
-            self._uffd = track_writes(memory.address, memory.memory_bytes)  # open until the end
+            self._uffd = self._watch(memory)  # open until the end
         self._control.set_address(memory.address)
+
+    def _watch(self, memory: VmMemory) -> int:
+        if self._order.may_miss:
+            try:
+                uffd = faults.watch_missing(memory.address, memory.memory_bytes)
+            except OSError:
+                pass  # an older kernel: the agent gets no descriptor, and knows that
+            else:
+                faults.hand_over(self._shared.watch_fd, uffd)
+                return uffd
+        return track_writes(memory.address, memory.memory_bytes)
 
     def _go_on_populating(self, _done_bytes: int) -> bool:
         self._rest(0)
@@ -144,9 +159,11 @@ class Worker:
             self._rest(None if command.holds else _REST_MAX_S)
 
     def _go(self, command: Command) -> None:
-        """The guest runs until it may not: a step, a boundary, a step."""
+        """The guest runs until it may not: a step, a boundary, a step. What is taken from a
+        throttled one is no time of its own: it owes nothing for it.
+        """
         control, lease, guest = self._control, self._shared.lease, self._guest
-        answered, last_ns, owed = None, _boottime_ns(), 1.0
+        answered, turns, owed = None, Turns(_boottime_ns()), 1.0
         while True:
             now_ns = _boottime_ns()
             if not may_run(command.holds, lease.end_s, now_ns / 1e9):
@@ -154,14 +171,18 @@ class Worker:
             if command.sequence != answered:
                 self._answer(command, WorkerState.RUNNING, now_ns)
                 answered = command.sequence
-            owed += (now_ns - last_ns) / 1e9 * self._units_per_s
+            owed += turns.passed(now_ns, control.throttle) * self._units_per_s
             owed = min(owed, 1 + _DEBT_MAX_S * self._units_per_s)
-            last_ns = now_ns
-            done = self._step(int(owed))
-            owed -= done
-            self._written_bytes += done * self._unit_bytes
+            if turns.is_open:
+                done = self._step(int(owed))
+                owed -= done
+                self._written_bytes += done * self._unit_bytes
+                rest_s = self._until_owed_s(owed, done)
+            else:
+                self._settle()
+                rest_s = min(turns.opens_in_s, _REST_MAX_S)
             control.beat(guest.steps, self._written_bytes, now_ns)
-            self._rest(self._until_owed_s(owed, done))
+            self._rest(rest_s)
             command = control.command
 
     def _step(self, budget: int) -> int:
@@ -172,7 +193,10 @@ class Worker:
         epoch = self._control.epoch
         self._guest.epoch = epoch
         done = self._guest.step(budget)
-        self._disk.begin(epoch)
+        # A step may take long, at a page that is not here yet: what it asked for goes out only
+        # while the lease lasts, else with the next step.
+        if may_run(Hold.NONE, self._shared.lease.end_s, _boottime_ns() / 1e9):
+            self._disk.begin(epoch)
         return done
 
     def _settle(self) -> None:

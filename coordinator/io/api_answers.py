@@ -4,13 +4,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from coordinator.io.attempt_answers import Attempt
 from protocol.names import (
     GroupState,
     NodeState,
     Outcome,
     Personality,
     ResourceState,
-    Verify,
     WitnessKind,
 )
 
@@ -90,6 +90,7 @@ class Node(NodeInStatus):
     stopped: bool = Field(description="an operator has stopped its cluster service")
     draining: bool
     paused: bool
+    migration_rate_bytes_per_s: int = Field(description="of all its migrations; 0: no limit")
     connected: bool
     incarnation: str | None
     memory_bytes: int
@@ -118,6 +119,9 @@ class Network(NetworkInStatus):
     auto_metric: bool
     gateway: bool = Field(description="its subnet has a default gateway")
     csv: bool = Field(description="it carries cluster and CSV traffic now")
+    migration_rate_bytes_per_s: int = Field(
+        description="of all migrations of one node on it; 0: no limit"
+    )
     interfaces: list[Interface]
 
 
@@ -303,49 +307,6 @@ class Vm(BaseModel):
     attempt: int | None
     reason: str = Field(description="why it failed, or waits")
     storage_move: StorageMove | None = Field(None, description="the newest move of its files")
-
-
-class Round(BaseModel):
-    round: int
-    pages: int
-    zero_pages: int
-    wire_bytes: int
-    seconds: float
-    dirty_pages_at_end: int
-
-
-class Live(BaseModel):
-    step: str
-    round: int | None
-    pages_sent: int
-    pages_total: int
-    seconds: float
-
-
-class Attempt(BaseModel):
-    attempt: int
-    vm: str
-    source: str
-    target: str | None
-    network: str | None
-    outcome: Outcome | None
-    reason: str
-    total_s: float | None
-    blackout_s: float | None
-    blackout: dict[str, float]
-    rounds: list[Round]
-    wire_bytes: int
-    goodput_bytes_per_s: float
-    verified: bool | None
-    waited_s: float = Field(description="how long a copied guest ran on for want of a coordinator")
-    predicted: Any
-    policy: str
-    verify: Verify
-    decision: str
-    state: str
-    asked_at: float
-    ended_at: float | None
-    live: Live | None = Field(description="how far it is; null once it is over")
 
 
 class LogEvent(BaseModel):

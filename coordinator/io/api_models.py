@@ -13,10 +13,14 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from protocol.names import Fill, Personality, QuorumMode, Verify, WitnessKind, Workload
-from protocol.workload import parse_size, parse_workload
+from protocol.names import Fill, Personality, Priority, QuorumMode, Verify, WitnessKind, Workload
+from protocol.travel import Compress, Marking
+from protocol.workload import parse_rate, parse_seconds, parse_size, parse_workload
 
 NAME_CHARS_MAX = 64
+POLICY_CHARS_MAX = 256
+"""Of a policy's name and all its numbers."""
+
 TEXT_CHARS_MAX = 100
 PATH_CHARS_MAX = 1024
 MODES = ", ".join(mode.value for mode in QuorumMode)
@@ -30,6 +34,14 @@ DISKS_MAX = 16
 
 def _size(value: object) -> object:
     return parse_size(_short(value)) if isinstance(value, str) else value
+
+
+def _rate(value: object) -> object:
+    return parse_rate(_short(value)) if isinstance(value, str) else value
+
+
+def _seconds(value: object) -> object:
+    return parse_seconds(_short(value)) if isinstance(value, str) else value
 
 
 def _workload(value: object) -> Workload:
@@ -70,6 +82,7 @@ def _short(text: str) -> str:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
+PolicyName = Annotated[str, Field(min_length=1, max_length=POLICY_CHARS_MAX)]
 Size = Annotated[
     int,
     BeforeValidator(_size),
@@ -77,11 +90,36 @@ Size = Annotated[
         {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 1}], "examples": ["1GiB"]}
     ),
 ]
+Bytes = Annotated[
+    int,
+    BeforeValidator(_size),
+    Field(ge=0, lt=2**63),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}], "examples": ["64MiB"]}
+    ),
+]
+Rate = Annotated[
+    int,
+    BeforeValidator(_rate),
+    Field(ge=0, lt=2**63),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}], "examples": ["118MB/s"]}
+    ),
+]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    Field(ge=0),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "number", "minimum": 0}], "examples": ["20ms"]}
+    ),
+]
 WorkloadText = Annotated[
     Workload,
     PlainValidator(_workload),
     WithJsonSchema({"type": "string", "examples": ["hotspot:rate=50MB/s,set=64MiB", "idle"]}),
 ]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
 Moment = Annotated[
     float,
     BeforeValidator(_moment),
@@ -190,8 +228,40 @@ class MigrateBody(Body):
     to: Name | None = Field(
         None, description="the name of another node that is Up; without it placement chooses"
     )
-    policy: Name = Field("2008r2", description="the name of a policy, such as 2008r2")
+    policy: PolicyName = Field(
+        "2008r2", description="the name of a policy, such as 2008r2, or NAME:number=VALUE,..."
+    )
     verify: Verify = Field(Verify.OFF, description="off, sampled or full")
+    streams: Count | None = Field(
+        None,
+        description="how many connections carry pages, 1 to 16; here and below what is left"
+        " out is the cluster's default",
+    )
+    compress: Compress | None = Field(None, description="off, auto or zstd")
+    level: Count | None = Field(None, description="of zstd, 1 to 19")
+    delta: Bytes | None = Field(
+        None,
+        description="how much memory the source may spend on remembering what it sent, such"
+        " as 64MiB; 0 for none",
+    )
+    kept: bool | None = Field(
+        None, description="true or false; true does not send what the target still has"
+    )
+    checksum: bool | None = Field(None, description="true or false: a checksum on every batch")
+    stripe: bool | None = Field(
+        None, description="true or false; true spreads streams over as many networks as answer"
+    )
+    marking: Marking | None = Field(None, description="round, sent or peek")
+    rate: Rate | None = Field(
+        None,
+        description="the most that all its streams together send, such as 118MB/s; 0 for no limit",
+    )
+    downtime: Seconds | None = Field(None, description="the pause to aim at, such as 20ms")
+    priority: Priority | None = Field(
+        None,
+        description="high, medium or low: it waits where it would be refused because others"
+        " are under way",
+    )
 
 
 class MoveStorageBody(Body):

@@ -4,7 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, RootModel
 
-from coordinator.io.api_models import MODES, NODES_MAX, PATH_CHARS_MAX, Body, Name, WitnessBody
+from coordinator.io.api_models import (
+    MODES,
+    NODES_MAX,
+    PATH_CHARS_MAX,
+    Body,
+    Name,
+    Rate,
+    WitnessBody,
+)
 from protocol.names import QuorumMode
 
 SETTINGS_MAX = 64
@@ -46,6 +54,14 @@ class NetworkBody(Body):
     auto_metric: bool | None = Field(
         None, description="true hands the metric back to the cluster; false keeps the one it has"
     )
+    migration_rate: Rate | None = Field(
+        None,
+        description="what all migrations of one node send on it, such as 118MB/s; 0 for no limit",
+    )
+
+
+class LimitBody(Body):
+    rate: Rate = Field(description="such as 118MB/s; 0 for no limit")
 
 
 Names = Annotated[list[Name], Field(max_length=NODES_MAX)]

@@ -13,6 +13,7 @@ from coordinator.requests import (
     ForceQuorum,
     FormCluster,
     JoinNode,
+    LimitNode,
     PauseNode,
     Request,
     ResumeNode,
@@ -105,6 +106,11 @@ class ClusterOperations:
             return self._asker.missing("unknown-node", sentence)
         return Reply(OK, found)
 
+    async def limit(self, call: Call) -> Reply:
+        node = _node(call.names)
+        reply = await self._asker.ask(LimitNode(node, call.body.rate), OK)
+        return self._one_node(node) if done(reply) else reply
+
     async def pause(self, call: Call) -> Reply:
         return await self._of_node(call.names, PauseNode(_node(call.names), call.body.drain))
 
@@ -144,7 +150,9 @@ class ClusterOperations:
     async def set_network(self, call: Call) -> Reply:
         body: settings.NetworkBody = call.body
         name = call.names["network"]
-        wanted = SetNetwork(NetworkName(name), body.role, body.metric, body.auto_metric)
+        wanted = SetNetwork(
+            *(NetworkName(name), body.role, body.metric, body.auto_metric, body.migration_rate)
+        )
         reply = await self._asker.ask(wanted, OK)
         return self._one_network(name) if done(reply) else reply
 

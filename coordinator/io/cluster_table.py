@@ -79,6 +79,12 @@ def _of_nodes(do: ClusterOperations) -> tuple[Route, ...]:
             refusals=(ABSENT, REFUSED),
         ),
         Route(
+            *("PUT", "/nodes/{node}/migration-rate", "limitNode", "How fast its migrations may be"),
+            *(answers.Node, do.limit),
+            body=settings.LimitBody,
+            refusals=(ABSENT, REFUSED),
+        ),
+        Route(
             *("DELETE", "/nodes/{node}", "evictNode", "Remove a node and its vote for good"),
             *(answers.NodeNamed, do.evict),
             refusals=(ABSENT, REFUSED),
@@ -116,7 +122,7 @@ def _of_networks(do: ClusterOperations) -> tuple[Route, ...]:
             refusals=(ABSENT,),
         ),
         Route(
-            *("PATCH", "/networks/{network}", "setNetwork", "Change its role or its metric"),
+            *("PATCH", "/networks/{network}", "setNetwork", "Change role, metric or limit"),
             *(answers.Network, do.set_network),
             body=settings.NetworkBody,
             refusals=(ABSENT, REFUSED),

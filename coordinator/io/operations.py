@@ -8,9 +8,11 @@ from typing import Any
 from coordinator.io import api_models as models
 from coordinator.io import shown
 from coordinator.io.asker import ASK_S, Asker, done
+from coordinator.io.choices import choices
 from coordinator.io.cluster_operations import ClusterOperations
 from coordinator.io.driver import Occupant
 from coordinator.io.feed import Feed
+from coordinator.io.forecast_operations import ForecastOperations
 from coordinator.io.group_operations import GroupOperations
 from coordinator.io.log_query import LogFilter
 from coordinator.io.routes import Call, Reply
@@ -46,6 +48,7 @@ class Operations:
         self.cluster = ClusterOperations(self._asker, timing)
         self.groups = GroupOperations(self._asker)
         self.storage = StorageOperations(self._asker)
+        self.forecasts = ForecastOperations(self._asker)
 
     # ---- VMs
 
@@ -107,7 +110,8 @@ class Operations:
         vm = VmName(call.names["vm"])
         target = None if body.to is None else NodeName(body.to)
         reply = await self._asker.ask(
-            MigrateVm(vm, target, body.policy, body.verify), HTTPStatus.ACCEPTED
+            MigrateVm(*(vm, target, body.policy, body.verify), tuple(choices(body)), body.priority),
+            HTTPStatus.ACCEPTED,
         )
         record = self._refused(vm, reply)
         return reply if record is None else Reply(reply.status, {**reply.data, "record": record})

@@ -170,6 +170,7 @@ def _config(settings: Settings, secret: bytes) -> CoordinatorConfig:
         local_offset_s=float(time.localtime().tm_gmtoff),
         secret=secret,
         node_folders=settings.node_folders,
+        forecasts=True,
     )
 
 

@@ -5,7 +5,9 @@ from http import HTTPStatus
 from coordinator.io import api_answers as answers
 from coordinator.io import api_models as models
 from coordinator.io import api_settings as settings
+from coordinator.io import attempt_answers
 from coordinator.io.cluster_table import cluster_routes
+from coordinator.io.forecast_operations import forecast_routes
 from coordinator.io.group_operations import GroupOperations
 from coordinator.io.operations import Operations
 from coordinator.io.routes import Route
@@ -22,6 +24,7 @@ def routes(do: Operations) -> tuple[Route, ...]:
         *_of_files(do),
         *_of_groups(do.groups),
         *_of_migrations(do),
+        *forecast_routes(do.forecasts),
         *storage_routes(do.storage),
         _of_the_log(do),
     )
@@ -144,11 +147,12 @@ def _of_migrations(do: Operations) -> tuple[Route, ...]:
         ),
         Route(
             *("GET", "/attempts", "attempts", "Attempts with their records, the newest first"),
-            *(list[answers.Attempt], do.attempts),
+            *(list[attempt_answers.Attempt], do.attempts),
             query=models.AttemptsQuery,
         ),
         Route(
-            *("GET", "/attempts/{attempt}", "attempt", "One attempt", answers.Attempt, do.attempt),
+            *("GET", "/attempts/{attempt}", "attempt", "One attempt"),
+            *(attempt_answers.Attempt, do.attempt),
             refusals=(ABSENT,),
         ),
         Route(

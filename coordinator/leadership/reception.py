@@ -28,6 +28,7 @@ from protocol.messages import (
     VmStarted,
     VmStopped,
     Welcome,
+    WritesForecast,
 )
 from protocol.names import ViewNumber
 
@@ -115,6 +116,8 @@ class Reception:
                 self._tending.stopped(agent, message)
             case Reserved() | Progress() | Consented() | GaveUp() | Ended():
                 self._conductor.said(agent, message)
+            case WritesForecast():
+                self._conductor.sampled(agent, message)
             case _ if isinstance(message, StorageReport):
                 self._storage.told(agent, message)
             case _ if isinstance(message, MoveReport):

@@ -97,7 +97,7 @@ def next_to_move(
         and needs.only_node(scene, scene.book.vms[vm]) is None
     ]
     if not candidates:
-        return EndDrain(row.name) if admission.busy_with(scene, row.name) is None else None
+        return None if admission.taking_part(scene, row.name) else EndDrain(row.name)
     for vm in candidates:
         if not isinstance(admission.migration_target(scene, vm, None), Declined):
             return vm

@@ -18,6 +18,7 @@ from coordinator.store.book import Book
 from coordinator.store.rows import CLUSTER, ClusterRow
 from protocol.disks import SHARED_VOLUMES_ROOT, VOLUME_CHARS_MAX
 from protocol.names import Personality, Timing
+from protocol.travel import DELTA_BYTES_MAX, STREAMS_MAX, ZSTD_LEVELS, Compress
 
 Value = int | str
 
@@ -34,10 +35,17 @@ class Property:
     meaning: str
     writable: bool = True
     personality: Personality = Personality.R2008
+    words: tuple[str, ...] = ()
+    """What a text may be; empty: anything that can be printed."""
 
     @property
     def is_text(self) -> bool:
         return isinstance(self.default, str)
+
+
+def _one_of(name: str, words: tuple[str, ...], meaning: str) -> Property:
+    longest = max(map(len, words))
+    return Property(name, words[0], 1, longest, "", f"{meaning}: {', '.join(words)}", words=words)
 
 
 def _fixed(name: str, default: Value, meaning: str) -> Property:
@@ -97,6 +105,23 @@ _TABLE = (
         1024,
         "",
         "the node that loses its vote first on an even split; 0 for the highest id",
+        personality=Personality.R2012,
+    ),
+    Property("MigrationStreams", 1, 1, STREAMS_MAX, "", "connections that carry pages"),
+    _one_of("MigrationCompression", tuple(kind.value for kind in Compress), "pages are packed"),
+    Property(
+        *("MigrationCompressionLevel", 1, ZSTD_LEVELS[0], ZSTD_LEVELS[-1]),
+        *("", "of zstd, where pages are packed"),
+    ),
+    Property(
+        *("MigrationDeltaCache", 0, 0, DELTA_BYTES_MAX >> 20),
+        *("MiB", "to remember what was sent, for differences; 0 for none"),
+    ),
+    Property("MigrationKeptPages", 0, 0, 1, "", "1: what the target still has is not sent"),
+    Property("MigrationRate", 0, 0, 100_000, "MB/s", "of one migration; 0 for no limit"),
+    Property("MigrationDowntime", 0, 0, 3_600_000, "ms", "the pause to aim at; 0: the node's own"),
+    Property(
+        *("MigrationsPerNode", 1, 1, 16, "", "how many a node takes part in at once"),
         personality=Personality.R2012,
     ),
 )
@@ -224,6 +249,13 @@ def checked_setting(book: Book, name: str, wish: Value) -> tuple[str, Value] | D
         return found if isinstance(found, Declined) else (entry.name, found)
     assert entry.least is not None, entry.name
     assert entry.most is not None, entry.name
+    if entry.words:
+        word = str(wish).lower()
+        if word in entry.words:
+            return entry.name, word
+        wanted = " or ".join((", ".join(entry.words[:-1]), entry.words[-1]))
+        sentence = f"{entry.name} must be {wanted} and {wish!r} is not (5913): nothing was changed."
+        return Declined(422, "out-of-range", sentence)
     if entry.is_text:
         text = str(wish)
         if entry.least <= len(text) <= entry.most and text.isprintable():

@@ -1,6 +1,7 @@
 """What an operator may ask for now. A refusal names what is wrong and what would be right."""
 
 import re
+from collections.abc import Mapping
 
 from coordinator.groups.placement import (
     accepts_groups,
@@ -8,11 +9,14 @@ from coordinator.groups.placement import (
     free_bytes,
     node_memory_bytes,
 )
+from coordinator.migration import travels
 from coordinator.requests import CreateVm, Declined
 from coordinator.scene import Scene
 from coordinator.storage import needs, vm_disks, vm_files
 from coordinator.store.rows import AttemptRow, VmRow
+from protocol.errors import Refused
 from protocol.names import PAGE_BYTES, POLICIES, NodeName, NodeState, VmName, VmSpec
+from protocol.travel import Travel
 from protocol.workload import format_size, why_no_disk
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
@@ -29,12 +33,21 @@ def unknown_node(node: NodeName) -> Declined:
     )
 
 
+NOTHING_KEPT: Mapping[NodeName, int] = {}
+
+
+def taking_part(scene: Scene, node: NodeName) -> list[AttemptRow]:
+    """The migrations that `node` takes part in, on either side."""
+    unclosed = scene.book.unclosed.values()
+    return [attempt for attempt in unclosed if node in (attempt.source, attempt.target)]
+
+
 def busy_with(scene: Scene, node: NodeName) -> AttemptRow | None:
-    """The migration that `node` takes part in: 2008 R2 allows one at a time, on either side."""
-    for attempt in scene.book.unclosed.values():
-        if node in (attempt.source, attempt.target):
-            return attempt
-    return None
+    """A migration for whose end `node` waits before it takes part in another: 2008 R2 allows one at
+    a time.
+    """
+    attempts = taking_part(scene, node)
+    return attempts[0] if len(attempts) >= travels.places(scene.book) else None
 
 
 def check_vm_name(vm: VmName) -> Declined | None:
@@ -125,10 +138,16 @@ def no_room(scene: Scene, size: int) -> Declined:
 
 
 def check_policy(policy: str) -> Declined | None:
-    """No name means the default. The nodes refuse others, too, but only once memory is reserved."""
-    if not policy or policy.lower() in POLICIES:
+    """No name means the default. What a node has of its own, with a dot in its name, and the numbers
+    after a colon are the source's to judge, if only once memory is reserved.
+    """
+    name = policy.partition(":")[0]
+    if not policy or name.lower() in POLICIES or "." in name:
         return None
-    sentence = f"There is no migration policy {policy!r}: choose one of {', '.join(POLICIES)}."
+    sentence = (
+        f"There is no migration policy {name!r}: choose one of {', '.join(POLICIES)}, or a node's"
+        " own by its name with a dot."
+    )
     return Declined(422, "unknown-policy", sentence)
 
 
@@ -171,26 +190,57 @@ def check_source(scene: Scene, vm: VmRow) -> Declined | None:
     return None
 
 
+def check_travel(travel: Travel) -> Declined | None:
+    """Why nobody can let pages travel so."""
+    try:
+        travel.refuse()
+    except Refused as exc:
+        return Declined(422, "bad-travel", str(exc))
+    return None
+
+
 def check_idle(scene: Scene, node: NodeName) -> Declined | None:
-    """Why `node` cannot take part in one more migration."""
-    attempt = busy_with(scene, node)
-    if attempt is None:
+    """Why `node` cannot leave: it takes part in a migration."""
+    attempts = taking_part(scene, node)
+    if not attempts:
         return None
+    attempt = attempts[0]
     sentence = (
-        f"Node {node} takes part in migration attempt {attempt.id} of VM {attempt.vm}, and a node"
-        " takes part in one at a time: wait for its end."
+        f"Node {node} takes part in migration attempt {attempt.id} of VM {attempt.vm}: wait for"
+        " its end."
     )
     return Declined(409, "node-busy", sentence)
 
 
-def check_target(scene: Scene, vm: VmRow, target: NodeName) -> Declined | None:
+def check_place(
+    scene: Scene, node: NodeName, kept: Mapping[NodeName, int] = NOTHING_KEPT
+) -> Declined | None:
+    """Why `node` cannot take part in one more migration; `kept` places are for others."""
+    places = travels.places(scene.book)
+    attempt = busy_with(scene, node)
+    if attempt is not None:
+        many = "one" if places == 1 else str(places)
+        sentence = (
+            f"Node {node} takes part in migration attempt {attempt.id} of VM {attempt.vm}, and a"
+            f" node takes part in {many} at a time: wait for its end."
+        )
+        return Declined(409, "node-busy", sentence)
+    if len(taking_part(scene, node)) + kept.get(node, 0) >= places:
+        sentence = f"Node {node} is kept for a migration that waits before this one: wait, too."
+        return Declined(409, "node-busy", sentence)
+    return None
+
+
+def check_target(
+    scene: Scene, vm: VmRow, target: NodeName, kept: Mapping[NodeName, int] = NOTHING_KEPT
+) -> Declined | None:
     """Why `vm` cannot go to `target` now."""
     if target == vm.owner:
         sentence = f"VM {vm.name} is on node {target} already: choose another node."
         return Declined(409, "same-node", sentence)
     if refusal := needs.check_may_leave(scene, vm):
         return refusal
-    if refusal := check_receiving(scene, target) or check_idle(scene, target):
+    if refusal := check_receiving(scene, target) or check_place(scene, target, kept):
         return refusal
     if not scene.book.group(vm.name).may_be_on(target):
         sentence = f"Node {target} is no possible owner of {vm.name}: choose one that is."
@@ -203,7 +253,10 @@ def check_target(scene: Scene, vm: VmRow, target: NodeName) -> Declined | None:
 
 
 def migration_target(
-    scene: Scene, vm: VmName, target: NodeName | None
+    scene: Scene,
+    vm: VmName,
+    target: NodeName | None,
+    kept: Mapping[NodeName, int] = NOTHING_KEPT,
 ) -> tuple[VmRow, NodeName] | Declined:
     """The checks of S1 and S2, in the order in which a person would want to hear of them."""
     row = scene.book.vms.get(vm)
@@ -213,16 +266,18 @@ def migration_target(
         return unknown_node(target)
     if target is not None and target == row.owner and row.live:
         return check_source(scene, row) or check_target(scene, row, target) or (row, target)
-    if refusal := check_source(scene, row) or check_idle(scene, row.owner):
+    if refusal := check_source(scene, row) or check_place(scene, row.owner, kept):
         return refusal
     if refusal := needs.check_may_leave(scene, row):
         return refusal
     if target is not None:
-        return check_target(scene, row, target) or (row, target)
-    busy = {node for node in scene.book.nodes if busy_with(scene, node) is not None}
-    busy |= vm_files.without_volumes(scene, row.spec)
-    group = scene.book.group(vm)
-    chosen = best_node(scene, row.spec.memory_bytes, busy | {row.owner}, None, group)
-    if chosen is None:
-        return no_room(scene, row.spec.memory_bytes)
-    return row, chosen
+        return check_target(scene, row, target, kept) or (row, target)
+    busy = {node for node in scene.book.nodes if check_place(scene, node, kept) is not None}
+    away = vm_files.without_volumes(scene, row.spec) | {row.owner}
+    group, size = scene.book.group(vm), row.spec.memory_bytes
+    chosen = best_node(scene, size, busy | away, None, group)
+    if chosen is not None:
+        return row, chosen
+    later = best_node(scene, size, away, None, group)
+    refusal = None if later is None else check_place(scene, later, kept)
+    return refusal or no_room(scene, size)

@@ -1,10 +1,11 @@
 """The transactions of migrations: an attempt is opened, decided exactly once, and closed."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from coordinator.events import RequestId
 from coordinator.groups.ownership import aborted, group_puts, seated
-from coordinator.migration import admission
+from coordinator.migration import admission, queue, travels
 from coordinator.migration.records import merged, with_round
 from coordinator.pen import Draft
 from coordinator.requests import Declined
@@ -12,7 +13,9 @@ from coordinator.scene import Scene
 from coordinator.shown import chronicle
 from coordinator.storage import vm_disks
 from coordinator.store.disk_rows import disk_key
-from coordinator.store.rows import VIEW, AttemptRow, attempt_key, vm_key
+from coordinator.store.prediction_row import Prediction
+from coordinator.store.queue_rows import QueuedRow, queued_key
+from coordinator.store.rows import VIEW, AttemptRow, VmRow, attempt_key, vm_key
 from protocol.messages import Consented, Part, RoundRecord
 from protocol.names import (
     AttemptId,
@@ -21,9 +24,11 @@ from protocol.names import (
     NetworkName,
     NodeName,
     Outcome,
+    Priority,
     Verify,
     VmName,
 )
+from protocol.travel import Travel
 
 
 def next_id(scene: Scene) -> AttemptId:
@@ -32,11 +37,40 @@ def next_id(scene: Scene) -> AttemptId:
     return AttemptId(max(scene.book.counter.attempts, *heard, 0) + 1)
 
 
+def begun(scene: Scene, row: AttemptRow, vm: VmRow, node: NodeName) -> Draft:
+    """S2 is done: the attempt is of these two lives, at the rates of this moment."""
+    target = scene.agents.at(node)
+    assert target is not None
+    row = replace(
+        row,
+        source=vm.owner,
+        source_incarnation=vm.owner_incarnation,
+        target=node,
+        target_incarnation=target.incarnation,
+        epoch=vm.epoch,
+        asked_at=scene.wall,
+        travel=travels.limited(scene, row.travel, vm.owner, node),
+        rates=travels.network_rates(scene),
+    )
+    return Draft(
+        relies=(VIEW,),
+        puts=(
+            (attempt_key(row.id), row.data()),
+            (vm_key(vm.name), replace(vm, attempt=row.id).data()),
+        ),
+        notes=(
+            chronicle.group_moving(vm.name, row.id, vm.owner, node, vm.epoch),
+            chronicle.migration_started(vm.name, row.id, vm.owner, node, vm.epoch),
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Open:
     """S1 and S2: the checks, and the attempt's row; a refusal leaves a record, too.
 
-    `request` is None when a drain asks; then a refusal is no attempt at all.
+    `request` is None when a drain asks; then a refusal is no attempt at all. With a `priority` it
+    waits where it would be refused for what ends by itself.
     """
 
     request: RequestId | None
@@ -44,49 +78,40 @@ class Open:
     target: NodeName | None
     policy: str
     verify: Verify
+    travel: tuple[tuple[str, Any], ...] = ()
+    priority: Priority | None = None
 
     def draft(self, scene: Scene) -> Draft | Declined:
         if scene.book.cluster is None:
             return Declined(409, "no-cluster", "There is no cluster yet: form one first.")
-        checked = admission.check_policy(self.policy) or admission.migration_target(
-            scene, self.vm, self.target
-        )
-        if isinstance(checked, Declined):
-            return self._refused(scene, checked) if self.request is not None else checked
-        vm, node = checked
-        target = scene.agents.at(node)
-        assert target is not None
-        new = next_id(scene)
-        row = AttemptRow(
-            id=new,
-            vm=vm.name,
-            source=vm.owner,
-            source_incarnation=vm.owner_incarnation,
-            target=node,
-            target_incarnation=target.incarnation,
-            epoch=vm.epoch,
-            policy=self.policy,
-            verify=self.verify,
-            asked_at=scene.wall,
-        )
-        return Draft(
-            relies=(VIEW,),
-            puts=(
-                (attempt_key(new), row.data()),
-                (vm_key(vm.name), replace(vm, attempt=new).data()),
-            ),
-            notes=(
-                chronicle.group_moving(vm.name, new, vm.owner, node, vm.epoch),
-                chronicle.migration_started(vm.name, new, vm.owner, node, vm.epoch),
-            ),
-            attempt=new,
-        )
+        travel = travels.chosen(scene.book, self.travel)
+        off = admission.check_policy(self.policy) or admission.check_travel(travel)
+        if off is not None:
+            travel = travels.usual(scene.book)  # no row keeps what nobody can carry out
+        checked = off or self._checked(scene)
+        if not isinstance(checked, Declined):
+            new = self._row(scene, travel)
+            return replace(begun(scene, new, *checked), attempt=new.id)
+        if self.priority is not None and checked.code in queue.WAITS:
+            return self._queued(scene, travel, self.priority, checked)
+        return checked if self.request is None else self._refused(scene, travel, checked)
 
-    def _refused(self, scene: Scene, why: Declined) -> Draft:
+    def _checked(self, scene: Scene) -> tuple[VmRow, NodeName] | Declined:
+        kept = admission.NOTHING_KEPT
+        if self.priority is not None:
+            if (waits := queue.waiting_for(scene.book, self.vm)) is not None:
+                sentence = (
+                    f"VM {self.vm} waits for its migration already, attempt {waits.id}: cancel that"
+                    " or wait for its end."
+                )
+                return Declined(409, "vm-queued", sentence)
+            kept = queue.kept_by(scene, queue.ahead_of(scene.book, self.priority))
+        return admission.migration_target(scene, self.vm, self.target, kept)
+
+    def _row(self, scene: Scene, travel: Travel) -> AttemptRow:
         vm = scene.book.vms.get(self.vm)
-        new = next_id(scene)
-        row = AttemptRow(
-            id=new,
+        return AttemptRow(
+            id=next_id(scene),
             vm=self.vm,
             source=NodeName("") if vm is None else vm.owner,
             source_incarnation=None,
@@ -96,17 +121,41 @@ class Open:
             policy=self.policy,
             verify=self.verify,
             asked_at=scene.wall,
-            decision=Decision.ABORTED,
-            outcome=Outcome.REFUSED,
-            reason=why.sentence,
-            ended_at=scene.wall,
+            travel=travel,
+            priority=self.priority,
+        )
+
+    def _queued(self, scene: Scene, travel: Travel, priority: Priority, why: Declined) -> Draft:
+        new = next_id(scene)
+        row = QueuedRow(
+            *(new, self.vm, self.target, self.policy, self.verify),
+            *(travel, priority, scene.wall),
         )
         return Draft(
-            puts=((attempt_key(new), row.data()),),
-            notes=(chronicle.migration_refused(self.vm, new, why.sentence),),
+            puts=((queued_key(new), row.data()),),
+            notes=(chronicle.migration_queued(self.vm, new, priority.value, why.sentence),),
             attempt=new,
+        )
+
+    def _refused(self, scene: Scene, travel: Travel, why: Declined) -> Draft:
+        row = refused(scene, self._row(scene, travel), why)
+        return Draft(
+            puts=((attempt_key(row.id), row.data()),),
+            notes=(chronicle.migration_refused(self.vm, row.id, why.sentence),),
+            attempt=row.id,
             answer=why,
         )
+
+
+def refused(scene: Scene, row: AttemptRow, why: Declined) -> AttemptRow:
+    """The record of one that never began."""
+    return replace(
+        row,
+        decision=Decision.ABORTED,
+        outcome=Outcome.REFUSED,
+        reason=why.sentence,
+        ended_at=scene.wall,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +167,7 @@ class Seen:
     parts: tuple[Part, ...] = ()
     verified: bool | None = None
     waited_s: float = 0.0
+    predicted: Prediction | None = None
 
     def into(self, row: AttemptRow) -> AttemptRow:
         rounds = row.rounds
@@ -130,6 +180,7 @@ class Seen:
             parts=merged(row.parts, self.parts),
             verified=row.verified if self.verified is None else self.verified,
             waited_s=max(row.waited_s, self.waited_s),
+            predicted=self.predicted or row.predicted,
         )
 
 
@@ -190,6 +241,8 @@ class Abort:
 
     def draft(self, scene: Scene) -> Draft | Declined | None:
         row = scene.book.attempts.get(self.attempt)
+        if row is None and (waits := scene.book.queued.get(self.attempt)) is not None:
+            return self._not_begun(scene, waits)
         if row is None or row.decision is not Decision.OPEN:
             return self._too_late(row)
         outcome = Outcome.CANCELLED if self.cancelled else Outcome.FAILED
@@ -204,6 +257,19 @@ class Abort:
         word = chronicle.migration_cancelled if self.cancelled else chronicle.migration_failed
         note = word(row.vm, row.id, row.source, epoch, reason)
         return Draft(puts=tuple(puts), notes=(note,))
+
+    def _not_begun(self, scene: Scene, waits: QueuedRow) -> Draft:
+        """It waits no more; nobody has to be told."""
+        row = replace(
+            queue.as_attempt(scene, waits, self.reason),
+            decision=Decision.ABORTED,
+            outcome=Outcome.CANCELLED,
+            ended_at=scene.wall,
+        )
+        note = chronicle.migration_cancelled(row.vm, row.id, row.source, row.epoch, self.reason)
+        return Draft(
+            puts=((attempt_key(row.id), row.data()),), deletes=(queued_key(row.id),), notes=(note,)
+        )
 
     def _too_late(self, row: AttemptRow | None) -> Declined | None:
         if self.request is None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from coordinator.actions import PublishProgress
 from coordinator.desk import Desk
 from coordinator.membership.agents import Agent
-from coordinator.migration import migrations, orphans
+from coordinator.migration import migrations, orphans, travels
 from coordinator.migration.attempts import Abort, Close, Commit, Seen
+from coordinator.migration.estimates import Estimates, Foretell
 from coordinator.migration.migrations import (
     Closed,
     DecisionWritten,
@@ -46,6 +47,7 @@ from protocol.messages import (
     Progress,
     Reserve,
     Reserved,
+    WritesForecast,
 )
 from protocol.names import (
     AttemptId,
@@ -79,6 +81,7 @@ class Conductor:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.attempts: dict[AttemptId, Conducted] = {}
+        self.estimates = Estimates(desk)
 
     # ---- beginning
 
@@ -101,6 +104,7 @@ class Conductor:
         until = scene.now + scene.config.reserve_deadline_s
         self.attempts[row.id] = Conducted(Reserving(until), scene.now)
         self._carry(row, TellReserve())
+        self.estimates.attempt_opened(row)
         self._look_for_ends(row)
 
     # ---- what happens
@@ -127,12 +131,25 @@ class Conductor:
                 self.feed(row, EndGaveUp(is_source, message.reason))
             case Ended() if message.decision is row.decision:
                 self._keep(under_way, parts=message.parts)
+                if message.verified is not None:
+                    under_way.seen = replace(under_way.seen, verified=message.verified)
                 if not is_source and message.decision is Decision.COMMITTED:
                     # Its guest runs: whoever asks next need not wait for a report to see that.
                     agent.online[row.vm] = Epoch(row.epoch + 1)
                 self.feed(row, EndEnded(is_source))
             case _:
                 pass
+
+    def sampled(self, agent: Agent, message: WritesForecast) -> None:
+        """What was foretold of an attempt is kept with it, also when it comes late."""
+        found = self.estimates.told(agent, message)
+        if found is None:
+            return
+        attempt, prediction = found
+        if (under_way := self.attempts.get(attempt)) is not None:
+            under_way.seen = replace(under_way.seen, predicted=prediction)
+        else:
+            self._desk.pen.put(Foretell(attempt, prediction))
 
     def _progressed(self, row: AttemptRow, under_way: Conducted, progress: Progress) -> None:
         under_way.step = progress.step
@@ -214,10 +231,13 @@ class Conductor:
             self.feed(row, migrations.CommitRefused(reason))
 
     def closed(self, attempt: AttemptId) -> None:
-        self.attempts.pop(attempt, None)
+        was = self.attempts.pop(attempt, None)
+        if was is not None and was.seen.predicted is not None:
+            self._desk.pen.put(Foretell(attempt, was.seen.predicted))
         self._desk.out.append(PublishProgress(attempt))
 
     def tick(self) -> None:
+        self.estimates.tick()
         for row in list(self._desk.scene.book.unclosed.values()):
             if (under_way := self.attempts.get(row.id)) is not None:
                 self._hand_over(row, under_way)
@@ -274,6 +294,7 @@ class Conductor:
             source,
             scene.config.token(cluster, row.id),
             Verify(row.verify),
+            travels.places(scene.book),
         )
         self._desk.send(target, message)
 
@@ -297,6 +318,9 @@ class Conductor:
             scene.config.token(cluster, row.id),
             row.verify,
             row.policy,
+            row.travel,
+            row.rates,
+            travels.places(scene.book),
         )
         self._desk.send(source, message)
 

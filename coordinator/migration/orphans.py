@@ -10,7 +10,7 @@ from coordinator.scene import Scene
 from protocol.messages import AttemptReport, Decided, StopVm
 from protocol.names import ClusterId, Decision, Epoch, Step
 
-AFTER_DECISION = (Step.RESUME, Step.ANNOUNCE)
+AFTER_DECISION = (Step.RESUME, Step.ANNOUNCE, Step.PULL)
 FORGOTTEN = "no coordinator knows of this attempt any more"
 
 

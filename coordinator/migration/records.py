@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from coordinator.store.plain import round_data
+from coordinator.migration import travels
+from coordinator.migration.predictions import explained_data, predicted_data
+from coordinator.store.plain import round_data, travel_data
 from coordinator.store.rows import AttemptRow
 from protocol.messages import Part, RoundRecord
 from protocol.names import PAGE_BYTES
@@ -34,6 +36,12 @@ def goodput_bytes_per_s(rounds: tuple[RoundRecord, ...]) -> float:
     return pages * PAGE_BYTES / seconds if seconds > 0 else 0.0
 
 
+def rate_bytes_per_s(row: AttemptRow) -> int:
+    """The least limit that applies to it, also of the network that it goes over; 0: none does."""
+    on_network = 0 if row.network is None else dict(row.rates).get(row.network, 0)
+    return travels.least(row.travel.rate_bytes_per_s, on_network)
+
+
 def record_of(row: AttemptRow) -> dict[str, Any]:
     """The record of the attempt: None is not known (yet), `blackout_s` the sum of its parts."""
     ended = row.ended_at
@@ -52,10 +60,14 @@ def record_of(row: AttemptRow) -> dict[str, Any]:
         "wire_bytes": sum(record.wire_bytes for record in row.rounds),
         "goodput_bytes_per_s": goodput_bytes_per_s(row.rounds),
         "verified": row.verified,
-        "predicted": None,
+        "predicted": predicted_data(row),
+        "explained": explained_data(row),
         "waited_s": row.waited_s,
         "policy": row.policy,
         "verify": row.verify.value,
+        "travel": {**travel_data(row.travel), "rate_bytes_per_s": rate_bytes_per_s(row)},
+        "priority": None if row.priority is None else row.priority.value,
+        "queued_s": row.queued_s,
         "decision": row.decision.value,
         "asked_at": row.asked_at,
         "ended_at": ended,

@@ -9,6 +9,7 @@ from typing import Any
 from coordinator.config import Network
 from coordinator.events import RequestId
 from coordinator.membership.views import next_number
+from coordinator.migration.limiting import check_rate
 from coordinator.networks.networks import (
     HERE,
     for_cluster,
@@ -56,6 +57,9 @@ class ChangeNetwork:
             return refusal
         changes = _differences(before, after)
         notes = tuple(chronicle.network_set(name, words) for name, words in changes)
+        if body.migration_rate_bytes_per_s is not None:
+            limit = row.migration_rate_bytes_per_s
+            notes = (*notes, chronicle.network_limited(row.name, limit))
         return Draft(relies=(CLUSTER,), puts=((network_key(row.name), row.data()),), notes=notes)
 
     def answer(self, scene: Scene) -> dict[str, Any]:
@@ -147,11 +151,15 @@ def unknown(scene: Scene, names: Iterable[NetworkName]) -> Declined | None:
 
 
 def _bad_setting(body: SetNetwork) -> Declined | None:
-    if body.role is None and body.metric is None and body.auto_metric is None:
+    rate_bytes_per_s = body.migration_rate_bytes_per_s
+    if {body.role, body.metric, body.auto_metric, rate_bytes_per_s} == {None}:
         sentence = (
-            f"Nothing of network {body.network} is to change: give role, metric or AutoMetric."
+            f"Nothing of network {body.network} is to change: give role, metric, AutoMetric or a"
+            " limit for migrations."
         )
         return Declined(422, "bad-setting", sentence)
+    if rate_bytes_per_s is not None and (refusal := check_rate(rate_bytes_per_s)):
+        return refusal
     if body.role is not None and (isinstance(body.role, bool) or body.role not in ROLES):
         right = ", ".join(f"{role} ({meaning})" for role, meaning in ROLES.items())
         sentence = f"Role {body.role} is none of a network: it is {right}."
@@ -173,6 +181,8 @@ def _changed_row(scene: Scene, body: SetNetwork) -> NetworkRow:
     now = next(network for network in networks_of(scene) if network.name == body.network)
     if body.role is not None:
         row = replace(row, role=body.role)
+    if body.migration_rate_bytes_per_s is not None:
+        row = replace(row, migration_rate_bytes_per_s=body.migration_rate_bytes_per_s)
     if body.metric is not None:
         row = replace(row, metric=body.metric, auto_metric=False)
     elif body.auto_metric is False:

@@ -195,6 +195,7 @@ def networks_data(scene: Scene) -> tuple[Data, ...]:
             "auto_metric": network.auto_metric,
             "gateway": network.gateway,
             "csv": network.name == csv,
+            "migration_rate_bytes_per_s": _rate_bytes_per_s(scene, network.name),
             "interfaces": [
                 {
                     "node": node,
@@ -206,6 +207,11 @@ def networks_data(scene: Scene) -> tuple[Data, ...]:
         }
         for network in networks
     )
+
+
+def _rate_bytes_per_s(scene: Scene, network: NetworkName) -> int:
+    row = scene.book.networks.get(network)
+    return 0 if row is None else row.migration_rate_bytes_per_s
 
 
 def migration_networks_data(scene: Scene) -> Data:

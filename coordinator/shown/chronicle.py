@@ -13,6 +13,7 @@ from protocol.names import (
     VmName,
     VoteConfig,
 )
+from protocol.workload import format_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,17 @@ def drain_ended(node: NodeName, left: tuple[VmName, ...]) -> Note:
     return Note(9025, "info", f"The drain of node {node} is complete.", node)
 
 
+def node_limited(node: NodeName, rate_bytes_per_s: int) -> Note:
+    text = f"An operator has set node {node}: its migrations {rate_words(rate_bytes_per_s)}."
+    return Note(9052, "info", text, node)
+
+
+def rate_words(rate_bytes_per_s: int) -> str:
+    if not rate_bytes_per_s:
+        return "have no limit"
+    return f"send at most {format_size(rate_bytes_per_s)}/s"
+
+
 def group_created(vm: VmName, node: NodeName) -> Note:
     return Note(9030, "info", f"The group {vm} with its two resources was created.", node, vm)
 
@@ -290,6 +302,11 @@ def migration_started(
 ) -> Note:
     text = f"Live migration of {vm} from node {source} to node {target} has started."
     return Note(20417, "info", text, source, vm, epoch, attempt=attempt)
+
+
+def migration_queued(vm: VmName, attempt: AttemptId, priority: str, reason: str) -> Note:
+    text = f"Live migration of {vm} waits with {priority} priority: {reason}"
+    return Note(9041, "info", text, vm=vm, attempt=attempt)
 
 
 def migration_committed(vm: VmName, attempt: AttemptId, target: NodeName, epoch: Epoch) -> Note:

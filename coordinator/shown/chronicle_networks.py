@@ -1,7 +1,7 @@
 """What the event log says of networks, interfaces, and what operators set of them."""
 
 from coordinator.networks.interfaces import InterfaceState, NetworkState
-from coordinator.shown.chronicle import Note
+from coordinator.shown.chronicle import Note, rate_words
 from protocol.names import Incarnation, NetworkName, NodeName
 
 
@@ -49,6 +49,10 @@ def contact_regained(node: NodeName, incarnation: Incarnation, seconds: float) -
 
 def network_set(network: NetworkName, changes: tuple[str, ...]) -> Note:
     return Note(9050, "info", f"An operator has set network {network}: {', '.join(changes)}.")
+
+
+def network_limited(network: NetworkName, rate_bytes_per_s: int) -> Note:
+    return network_set(network, (f"a node's migrations on it {rate_words(rate_bytes_per_s)}",))
 
 
 def migration_networks_set(order: tuple[NetworkName, ...]) -> Note:

@@ -16,9 +16,11 @@ from coordinator.groups.groups import (
 from coordinator.leadership.leading import Phase, waiting_for
 from coordinator.membership.properties import listed
 from coordinator.membership.views import acked_by
+from coordinator.migration import admission, queue
 from coordinator.migration.conduct import Conducted
 from coordinator.migration.records import record_of
 from coordinator.networks.networks import migration_networks_data, networks_data
+from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.shown.picture_nodes import available_data, nodes_data
 from coordinator.shown.picture_quorum import glance, quorum_data
@@ -118,10 +120,7 @@ def picture_of(scene: Scene, phase: Phase, under_way: Mapping[AttemptId, Conduct
         nodes,
         networks,
         tuple(_vm(scene, row) for row in rows),
-        tuple(
-            _attempt(scene, row, under_way.get(row.id))
-            for _, row in sorted(scene.book.attempts.items())
-        ),
+        _attempts(scene, under_way),
         available_data(scene),
         _view(scene),
         leads,
@@ -186,6 +185,18 @@ def _vm(scene: Scene, row: VmRow) -> Data:
         "reason": row.failed or row.waiting,
         "storage_move": storage_move(scene, row),
     }
+
+
+def _attempts(scene: Scene, under_way: Mapping[AttemptId, Conducted]) -> tuple[Data, ...]:
+    """By their numbers, also those that wait for their turn."""
+    rows = scene.book.attempts.items()
+    found = {number: _attempt(scene, row, under_way.get(number)) for number, row in rows}
+    for number, waits in scene.book.queued.items():
+        checked = admission.migration_target(scene, waits.vm, waits.target)
+        why = checked.sentence if isinstance(checked, Declined) else queue.AFTER_OTHERS
+        row = queue.as_attempt(scene, waits, why)
+        found[number] = {**record_of(row), "state": "Queued"}
+    return tuple(data for _, data in sorted(found.items()))
 
 
 def _attempt(scene: Scene, row: AttemptRow, under_way: Conducted | None) -> Data:

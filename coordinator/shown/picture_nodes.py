@@ -32,6 +32,7 @@ def _node(
         "stopped": row.stopped,
         "draining": row.draining,
         "paused": row.paused,
+        "migration_rate_bytes_per_s": row.migration_rate_bytes_per_s,
         "connected": agent is not None and agent.welcomed,
         "incarnation": None if agent is None else agent.incarnation,
         "memory_bytes": memory_bytes,

@@ -13,6 +13,7 @@ from coordinator.store.network_rows import (
     MigrationNetworksRow,
     NetworkRow,
 )
+from coordinator.store.queue_rows import QueuedRow
 from coordinator.store.rows import (
     CLUSTER,
     COUNTER,
@@ -35,6 +36,7 @@ PREFIXES = (
     "evicted/",
     *("network/", MIGRATION_NETWORKS, "group/"),
     *("disk/", "gone-disk/", "left/"),
+    "queued/",
 )
 """What a leader reads when it begins; the event log is not among it, it is only added to."""
 
@@ -65,6 +67,7 @@ class Book:
 
         self.attempts: dict[AttemptId, AttemptRow] = {}
         self.unclosed: dict[AttemptId, AttemptRow] = {}
+        self.queued: dict[AttemptId, QueuedRow] = {}
         self._unknown_timing = Timing()
 
     @property
@@ -139,6 +142,10 @@ class Book:
                 self.deleted.pop(VmName(name), None)
                 if value is not None:
                     self.deleted[VmName(name)] = DeletedRow.read(value)
+            case "queued":
+                self.queued.pop(AttemptId(int(name)), None)
+                if value is not None:
+                    self.queued[AttemptId(int(name))] = QueuedRow.read(value)
             case "attempt":
                 self._learn_attempt(AttemptId(int(name)), value)
             case _:

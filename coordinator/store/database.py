@@ -16,6 +16,7 @@ from coordinator.store.group_rows import group_key
 from coordinator.store.import_row import IMPORT
 from coordinator.store.interface import check_key, pack
 from coordinator.store.network_rows import MIGRATION_NETWORKS, network_key
+from coordinator.store.queue_rows import queued_key
 from coordinator.store.rows import (
     CLUSTER,
     COUNTER,
@@ -75,6 +76,7 @@ def rows_of(book: Book) -> Rows:
     rows |= {network_key(network.name): network.data() for network in book.networks.values()}
     rows |= {disk_key(disk.id): disk.data() for disk in book.disks.values()}
     rows |= {gone_disk_key(gone.id): gone.data() for gone in book.gone_disks.values()}
+    rows |= {queued_key(waits.id): waits.data() for waits in book.queued.values()}
     closed = sorted(book.attempts.keys() - book.unclosed.keys(), reverse=True)[:CLOSED_MAX]
     for number in (*closed, *book.unclosed):
         attempt = book.attempts[number]

@@ -34,6 +34,8 @@ class NetworkRow:
     role: int | None = None
     metric: int | None = None
     auto_metric: bool | None = None
+    migration_rate_bytes_per_s: int = 0
+    """Of all migrations of one node on it; 0 for no limit."""
 
     def data(self) -> dict[str, Any]:
         return asdict(self)

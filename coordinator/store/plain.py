@@ -20,6 +20,7 @@ from protocol.names import (
     WitnessKind,
     Workload,
 )
+from protocol.travel import AS_USUAL, Compress, Marking, Travel
 
 Data = Mapping[str, Any]
 
@@ -31,6 +32,21 @@ def known(kind: type, data: Data) -> dict[str, Any]:
 
 def round_data(record: RoundRecord) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in fields(RoundRecord)}
+
+
+def travel_data(travel: Travel) -> dict[str, Any]:
+    data = {field.name: getattr(travel, field.name) for field in fields(Travel)}
+    return {**data, "compress": travel.compress.value, "marking": travel.marking.value}
+
+
+def read_travel(data: Data | None) -> Travel:
+    """None: it is from before there was a choice."""
+    if data is None:
+        return AS_USUAL
+    read = known(Travel, data)
+    return Travel(
+        **{**read, "compress": Compress(read["compress"]), "marking": Marking(read["marking"])}
+    )
 
 
 def view_data(view: View) -> dict[str, Any]:

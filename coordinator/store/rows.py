@@ -8,11 +8,14 @@ from coordinator.store.plain import (
     Data,
     known,
     read_spec,
+    read_travel,
     read_view,
     round_data,
     spec_data,
+    travel_data,
     view_data,
 )
+from coordinator.store.prediction_row import Prediction
 from protocol.disks import DiskId
 from protocol.messages import RoundRecord
 from protocol.names import (
@@ -25,6 +28,7 @@ from protocol.names import (
     NodeName,
     Outcome,
     Personality,
+    Priority,
     Term,
     Timing,
     Verify,
@@ -32,6 +36,7 @@ from protocol.names import (
     VmName,
     VmSpec,
 )
+from protocol.travel import AS_USUAL, Travel
 
 CLUSTER = "cluster"
 VIEW = "view"
@@ -172,6 +177,8 @@ class NodeRow:
     id: int = 0
     weight: int = 1
     stopped: bool = False
+    migration_rate_bytes_per_s: int = 0
+    """Of all migrations that it takes part in; 0 for no limit."""
 
     def data(self) -> dict[str, Any]:
         return asdict(self)
@@ -301,6 +308,16 @@ class AttemptRow:
     waited_s: float = 0.0
     """How long the guest ran on, its pages copied, because no coordinator could be told."""
 
+    travel: Travel = AS_USUAL
+    rates: tuple[tuple[NetworkName, int], ...] = ()
+    """The limits of networks, in bytes per second, as they were when it began."""
+
+    priority: Priority | None = None
+    """With one it could wait, and did for `queued_s`."""
+
+    queued_s: float = 0.0
+    predicted: Prediction | None = None
+
     @property
     def closed(self) -> bool:
         return self.ended_at is not None
@@ -326,6 +343,11 @@ class AttemptRow:
             "parts": [list(part) for part in self.parts],
             "verified": self.verified,
             "waited_s": self.waited_s,
+            "travel": travel_data(self.travel),
+            "rates": [list(pair) for pair in self.rates],
+            "priority": None if self.priority is None else self.priority.value,
+            "queued_s": self.queued_s,
+            "predicted": self.predicted and self.predicted.data(),
         }
 
     @staticmethod
@@ -351,6 +373,11 @@ class AttemptRow:
             parts=tuple((name, seconds) for name, seconds in data["parts"]),
             verified=data["verified"],
             waited_s=data.get("waited_s", 0.0),
+            travel=read_travel(data.get("travel")),
+            rates=tuple((network, rate) for network, rate in data.get("rates", ())),
+            priority=Priority(data["priority"]) if data.get("priority") else None,
+            queued_s=data.get("queued_s", 0.0),
+            predicted=Prediction.read(data.get("predicted")),
         )
 
 

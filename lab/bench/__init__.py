@@ -9,6 +9,7 @@ class Part(enum.Enum):
     """What can be measured."""
 
     PAGE_PATH = "page-path"
+    CODECS = "codecs"
     MIGRATIONS = "migrations"
     HEARTBEATS = "heartbeats"
     FAILOVER = "failover"
@@ -17,3 +18,4 @@ class Part(enum.Enum):
     TARGETS = "targets"
     STORAGE = "storage"
     REDIRECTED = "redirected"
+    GOALS = "goals"

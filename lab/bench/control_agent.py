@@ -5,12 +5,13 @@ fail, or it would prove nothing.
 """
 
 import sys
+import threading
 
 from agent.__main__ import main
-from agent.io.memory import VmMemory
-from agent.io.outgoing import Outgoing, Source, send_pass
-from agent.io.pages import PageSender
-from agent.io.tracker import DirtyTracker
+from agent.io.marking import DirtyPages
+from agent.io.outgoing import Source
+from agent.io.page_sender import PageSender
+from agent.io.passes import Pass, send_pass
 from protocol.messages import RoundRecord
 
 
@@ -18,14 +19,9 @@ class SourceOnLoop(Source):
     """Wrong on purpose: while a round is sent, nothing else of the agent runs."""
 
     async def _pass(
-        self,
-        going: Outgoing,
-        tracker: DirtyTracker,
-        sender: PageSender,
-        memory: VmMemory,
-        number: int,
+        self, asked: Pass, dirty: DirtyPages, sender: PageSender, stop: threading.Event
     ) -> RoundRecord:
-        return send_pass(going, tracker, sender, memory, number)
+        return send_pass(asked, dirty, sender, stop)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ import rich.table
 
 from agent.io.fill import filled
 from agent.io.memory import VmMemory
-from agent.io.pages import BATCH_PAGES, PageReceiver, PageSender, RoundReceived
+from agent.io.page_receiver import PageReceiver, RoundReceived
+from agent.io.page_sender import PageSender
 from agent.io.stream import CONGESTION_CONTROL
 from agent.runs import Runs, all_pages, runs_from_map
 from protocol.names import PAGE_BYTES, AttemptId, Fill
@@ -33,6 +34,7 @@ WIPED = 0xA5A5_A5A5_A5A5_A5A5
 SCATTERED_SHARE = 0.1
 ATTEMPT = AttemptId(1)
 DEADLINE_S = 60.0
+COMPARED_PAGES = 4096
 
 
 Socks = list[socket.socket]
@@ -201,8 +203,8 @@ def verify(ends: Ends, runs: Runs) -> None:
     """The sent pages are the same on both sides, and no other page was touched."""
     source, target = ends
     sent = runs.to_map(source.pages)
-    for start in range(0, source.pages, BATCH_PAGES):
-        part = slice(start, start + BATCH_PAGES)
+    for start in range(0, source.pages, COMPARED_PAGES):
+        part = slice(start, start + COMPARED_PAGES)
         here, there, moved = source.array[part], target.array[part], sent[part]
         assert np.array_equal(here[moved], there[moved]), f"pages differ from {start} on"
         assert bool((there[~moved] == WIPED).all()), f"pages were touched from {start} on"

@@ -13,6 +13,8 @@ from lab.simulation.guest import LeasePage, SimWorker
 from lab.simulation.ledger import take_over
 from lab.simulation.migration import SourceStreams, Streams, TargetStreams, digest
 from lab.simulation.net import End, Link
+from lab.simulation.pulling import SimPulls
+from lab.simulation.sampling import sampled
 from lab.simulation.vms import SimVms
 from lab.simulation.witness import Failed, Seen
 from protocol.messages import Consented, Progress
@@ -48,6 +50,7 @@ class SimAgent:
         self.lease = LeasePage()
         self.vms = SimVms(self)
         self.streams: dict[AttemptId, Streams] = {}
+        self.pulls = SimPulls(self)
         self.core = AgentCore(machine.config, machine.disk, incarnation, machine.clock.now)
         self._link: tuple[Link, End] | None = None
         self._dials = machine.lives
@@ -63,10 +66,12 @@ class SimAgent:
             actions.WriteWitness: self._write_witness,
             actions.StoreCopy: self._store_copy,
             actions.FetchCopy: self._fetch_copy,
-            actions.CreateVm: self._create,
+            actions.CreateVm: self.vms.make,
             actions.SetHolds: self.vms.set_holds,
+            actions.SetThrottle: self.vms.set_throttle,
             actions.DestroyVm: self._destroy,
             actions.ObserveGuests: self._observe,
+            actions.SampleWrites: self._sample,
             actions.Connect: self._connect,
             actions.SendRound: self._send_round,
             actions.SendLastPages: self._send_last,
@@ -79,6 +84,7 @@ class SimAgent:
             actions.Announce: self._announce,
             actions.Rejoin: self._rejoin,
             actions.Note: self._note,
+            **self.pulls.perform(),
         }
         san = self.cluster.san
         self.disks: SimDisks | None = None if san is None else SimDisks(self, san)
@@ -97,6 +103,7 @@ class SimAgent:
         self.alive = False
         if self._link is not None:
             self._link[0].close(self._link[1], "the agent is gone")
+        self.pulls.die()
         for streams in list(self.streams.values()):
             streams.close("the other end is gone")
 
@@ -294,11 +301,12 @@ class SimAgent:
 
     # ---- VMs
 
-    def _create(self, action: actions.CreateVm) -> None:
-        self.vms.make(action)
-
     def _destroy(self, action: actions.DestroyVm) -> None:
         self.vms.destroy(action.vm)
+
+    def _sample(self, action: actions.SampleWrites) -> None:
+        told = sampled(action, self.vms.worker(action.order.vm))
+        self.later(action.order.longest_s, self.feed, events.WritesSampled(told))
 
     def _observe(self, _: actions.ObserveGuests) -> None:
         for seen in self.vms.observe():
@@ -314,18 +322,19 @@ class SimAgent:
             return
         streams = SourceStreams(self, action.attempt, worker)
         self.streams[action.attempt] = streams
+        self.pulls.connects(action)
         streams.connect(action)
 
     def _send_round(self, action: actions.SendRound) -> None:
         streams = self.streams.get(action.attempt)
         if isinstance(streams, SourceStreams):
             self.cluster.reached(Step.ROUND if action.round else Step.FIRST_ROUND, action.attempt)
-            streams.send_round(action.round)
+            streams.send_round(action.round, action.rate_bytes_per_s)
 
     def _send_last(self, action: actions.SendLastPages) -> None:
         streams = self.streams.get(action.attempt)
         if isinstance(streams, SourceStreams):
-            streams.send_last(action.round, action.verify)
+            streams.send_last(action.round, action.verify, action.rate_bytes_per_s)
 
     def _say_to_peer(self, action: actions.SayToPeer) -> None:
         streams = self.streams.get(action.attempt)
@@ -381,6 +390,7 @@ class SimAgent:
         """The disks of this lab are opened and closed by words alone."""
 
     def _close_attempt(self, action: actions.CloseAttempt) -> None:
+        self.pulls.close(action.attempt)
         streams = self.streams.pop(action.attempt, None)
         if streams is not None:
             streams.close()

@@ -14,6 +14,7 @@ from coordinator.store.interface import Applied, Result, Row, Txn
 from lab.simulation.ballots import Ballots, Violation
 from lab.simulation.guest import SimWorker, wave_is_whole
 from lab.simulation.store import MemoryStore, Writes
+from lab.simulation.throttles import check_throttle
 from lab.simulation.world import World
 from protocol.messages import (
     Consented,
@@ -72,7 +73,7 @@ class Checker:
         self._changed: list[Row] = []
         self._copies: dict[VmName, list[SimWorker]] = {}
         self._ran_last: dict[VmName, SimWorker] = {}
-        self._sources: dict[AttemptId, SimWorker] = {}
+        self.sources: dict[AttemptId, SimWorker] = {}
         self._consents: dict[tuple[VmName, Incarnation], AttemptId] = {}
         self._owners: dict[tuple[str, int], str] = {}
         self._views: dict[int, Any] = {}
@@ -170,6 +171,7 @@ class Checker:
                     )
             self.on_open(AttemptId(number))
         elif new["ended_at"] is not None:
+            check_throttle(number, self._copies.get(VmName(new["vm"]), []), self.vms)
             for node in (new["source"], new["target"]):
                 if self._busy.get(node) == number:
                     del self._busy[node]
@@ -228,12 +230,12 @@ class Checker:
         self.on_end(worker)
 
     def guest_paused(self, worker: SimWorker) -> None:
-        if not wave_is_whole(worker.pages):
+        if not wave_is_whole(worker.memory):
             raise Violation(f"the wave of {worker.vm} is torn on {worker.incarnation}")
 
     def source_sent_all(self, attempt: AttemptId, worker: SimWorker) -> None:
         """From here on the source's pages are what the target's have to be."""
-        self._sources[attempt] = worker
+        self.sources[attempt] = worker
 
     def guest_begins(self, worker: SimWorker) -> None:
         """The moment of truth: this copy is about to make a step."""
@@ -246,7 +248,7 @@ class Checker:
                     f" and {what} on {other.incarnation} (epoch {other.epoch})"
                 )
         self._has_right_to_run(worker)
-        if not wave_is_whole(worker.pages):
+        if not wave_is_whole(worker.memory):
             raise Violation(f"the wave of {vm} is torn on {worker.incarnation}")
         last = self._ran_last.get(vm)
         if last is not None and last is not worker:
@@ -283,11 +285,11 @@ class Checker:
         elif worker.attempt is None:
             raise Violation(f"{worker.vm} returns on {worker.incarnation} from before a hand-over")
         else:
-            self._goes_on(worker, self._sources[worker.attempt], last)
+            self._goes_on(worker, self.sources[worker.attempt], last)
 
     def _goes_on(self, worker: SimWorker, source: SimWorker, last: SimWorker) -> None:
         """Its pages travelled: they are the source's, to the last one."""
-        if worker.pages != source.pages:
+        if worker.memory != source.pages:
             raise Violation(
                 f"the memory of {worker.vm} on {worker.incarnation} is not what it was on"
                 f" {source.incarnation}: {worker.steps} steps and {source.steps}"
@@ -334,7 +336,7 @@ class Checker:
     # ---- looking
 
     def source_of(self, attempt: AttemptId) -> SimWorker | None:
-        return self._sources.get(attempt)
+        return self.sources.get(attempt)
 
     def running(self) -> dict[VmName, list[SimWorker]]:
         """The copies of every VM that make steps at this very moment."""
@@ -357,16 +359,14 @@ class Checker:
         for vm, row in sorted(self.vms.items()):
             copies = self._copies.get(VmName(vm), [])
             running = [worker for worker in copies if worker.is_running()]
+            owner = (row["owner_incarnation"], row["epoch"])
             if row["wish"] == "off" or row["failed"]:
                 if copies or row["live"]:
                     yield f"{vm} is to be off and is still on {row['owner_incarnation']}"
             elif len(running) != 1 or len(copies) != 1:
                 where = [worker.incarnation for worker in copies]
                 yield f"{vm} runs {len(running)} times, on {where}, for {row['owner_incarnation']}"
-            elif (running[0].incarnation, running[0].epoch) != (
-                row["owner_incarnation"],
-                row["epoch"],
-            ):
+            elif (running[0].incarnation, running[0].epoch) != owner:
                 yield f"{vm} runs under epoch {running[0].epoch}, and its row says {row['epoch']}"
         for name, copies in sorted(self._copies.items()):
             if copies and name not in self.vms:

@@ -46,12 +46,16 @@ class SimWorker:
         "incarnation",
         "is_cold",
         "lease",
+        "missing",
         "on_begin",
+        "on_missing",
+        "origin",
         "owed",
         "pages",
         "ran_to",
         "rate",
         "running",
+        "throttle",
         "vm",
         "world",
     )
@@ -77,6 +81,7 @@ class SimWorker:
         self.pages = [0] * spec.pages
         self.dirty = 0
         self.rate = spec.workload.rate_bytes_per_s / PAGE_BYTES
+        self.throttle = 0.0
         self.alive = True
         self.frozen = False
         self.running = False
@@ -92,12 +97,29 @@ class SimWorker:
         self.on_begin: Callable[[], None] | None = None
         """The agent waits to be told of the first step."""
 
+        self.missing = 0
+        """Pages that have not come yet, as bits; `on_missing` hears before which one it stands."""
+
+        self.on_missing: Callable[[int], None] = _nothing
+        self.origin: SimWorker | None = None
+        """Who has what is missing."""
+
         self.ran_to = world.now
         self.owed = 0.0
 
     @property
     def steps(self) -> int:
         return self.pages[0]
+
+    @property
+    def memory(self) -> list[int]:
+        """The pages as the guest finds them: it waits for one that is missing."""
+        if self.origin is None:
+            return self.pages
+        return [
+            self.origin.pages[index] if self.missing >> index & 1 else page
+            for index, page in enumerate(self.pages)
+        ]
 
     def may_run(self) -> bool:
         return (
@@ -127,14 +149,26 @@ class SimWorker:
                 self.running = False
                 until = min(now, max(self.ran_to, self.clock.in_world(self.lease.end_s)))
             if not self.frozen:
-                self.owed += (until - self.ran_to) * self.rate
+                self.owed += (until - self.ran_to) * self.rate * (1.0 - self.throttle)
                 if self.owed >= 1.0:
                     count = int(self.owed)
                     self.owed -= count
                     self.step(count)
         self.ran_to = now
 
+    def _reachable(self, count: int) -> int:
+        """How many steps come before the next missing page."""
+        size = len(self.pages) - 1
+        for done in range(count):
+            page = 1 + (self.pages[0] + done) % size
+            if self.missing >> page & 1:
+                self.on_missing(page)
+                return done
+        return count
+
     def step(self, count: int) -> None:
+        if self.missing:
+            count = self._reachable(count)
         pages = self.pages
         size = len(pages) - 1
         rounds, rest = divmod(count, size)
@@ -170,6 +204,11 @@ class SimWorker:
         else:
             self.look()
 
+    def slow(self, share: float) -> None:
+        """From now on it loses that share of its time."""
+        self.advance()
+        self.throttle = share
+
     def freeze(self) -> None:
         self.advance()
         self.frozen = True
@@ -187,5 +226,5 @@ class SimWorker:
         self.alive = self.running = False
 
 
-def _nothing(_: SimWorker) -> None:
+def _nothing(_: SimWorker | int) -> None:
     pass

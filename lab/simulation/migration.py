@@ -137,14 +137,20 @@ class SourceStreams(Streams):
         if self.is_open:
             self.agent.feed(events.Connected(self.attempt, network))
 
-    def send_round(self, number: int) -> None:
+    def send_round(self, number: int, rate_bytes_per_s: int) -> None:
+        self._pace(rate_bytes_per_s)
         self.worker.advance()
         mask = protect(self.worker)
         if number == 0:
             mask = (1 << len(self.worker.pages)) - 1
         self._go_on(number, numbers(mask), 0, self.agent.cluster.world.now, None)
 
-    def send_last(self, number: int, verify: Verify) -> None:
+    def _pace(self, rate_bytes_per_s: int) -> None:
+        wire = self.agent.cluster.pages_per_s
+        self._pages_per_s = min(wire, rate_bytes_per_s / PAGE_BYTES) if rate_bytes_per_s else wire
+
+    def send_last(self, number: int, verify: Verify, rate_bytes_per_s: int) -> None:
+        self._pace(rate_bytes_per_s)
         self.worker.advance()
         todo = numbers(protect(self.worker))
         self._go_on(number, todo, 0, self.agent.cluster.world.now, verify)
@@ -159,7 +165,7 @@ class SourceStreams(Streams):
             piece = todo[done : done + max(1, -(-len(todo) // PIECES))]
             pages = self.worker.pages
             self.send(Piece(number, tuple((index, pages[index]) for index in piece)))
-            takes_s = len(piece) / self.agent.cluster.pages_per_s
+            takes_s = len(piece) / self._pages_per_s
             self.agent.later(takes_s, self._go_on, number, todo, done + len(piece), began, verify)
             return
         self.worker.advance()
@@ -170,6 +176,7 @@ class SourceStreams(Streams):
             len(todo) * PAGE_BYTES,
             self.agent.cluster.world.now - began,
             self.worker.dirty.bit_count(),
+            throttle=self.worker.throttle,
         )
         if verify is None:
             self.agent.feed(events.RoundSent(self.attempt, record))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from agent import actions
 from agent.actions import NodeRecord
-from agent.config import AgentConfig
+from agent.config import AgentConfig, Limits
 from lab.simulation.agent import SimAgent
 from lab.simulation.guest import SimWorker
 from lab.simulation.world import Clock
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from lab.simulation.cluster import SimCluster
 
 HEARTBEAT_PORT, MIGRATION_PORT = 3343, 6600
+
+BOUND_ROUNDS = 30
+"""Simulated wires are slow: a policy that finds no end finds one here, within a seed's patience."""
 
 
 class SimMachine:
@@ -47,6 +50,7 @@ class SimMachine:
             ),
             memory_bytes=memory_bytes,
             tracker="simulated",
+            limits=Limits(bound_rounds=BOUND_ROUNDS),
         )
 
     def start(self) -> None:

@@ -3,7 +3,7 @@
 from random import Random
 from typing import Any
 
-from agent.convergence import DEFAULT_POLICY
+from agent.policies import DEFAULT_POLICY
 from coordinator.requests import (
     Accepted,
     CreateVm,
@@ -26,6 +26,13 @@ from lab.simulation.cluster import SimCluster
 from protocol.names import PAGE_BYTES, Fill, NodeName, Verify, VmName, VmSpec, Workload
 
 PAGES = 16
+POST_COPY = "post-copy"
+POLICIES = (
+    *(DEFAULT_POLICY, DEFAULT_POLICY),
+    *("downtime", "clark", "auto-converge", "ramp", POST_COPY),
+)
+"""What operators ask for, the usual one most often."""
+
 PROPERTIES: dict[str, tuple[int, ...]] = {
     "SameSubnetDelay": (1500, 1800, 2000),
     "SameSubnetThreshold": (3, 4, 5),
@@ -54,6 +61,8 @@ class Operators:
         self.accepted = 0
         self._pause_s = pause_s
         self._last_vm = 0
+        self.policies: tuple[str, ...] = POLICIES
+        self._policies: Random = cluster.world.stream("policies")
 
     def begin(self) -> None:
         for _ in self.cluster.machines:
@@ -159,7 +168,8 @@ class Operators:
         owner = self.cluster.checker.vms[vm]["owner"]
         others = [node for node in sorted(self.cluster.machines) if node != owner]
         target = random.choice(others) if random.random() < 0.9 else None
-        return MigrateVm(vm, target, DEFAULT_POLICY, random.choice([Verify.OFF, Verify.FULL]))
+        policy = self._policies.choice(self.policies)
+        return MigrateVm(vm, target, policy, random.choice([Verify.OFF, Verify.FULL]))
 
     def _create(self) -> None:
         """Names come back now and then, after they were deleted."""

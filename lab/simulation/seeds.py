@@ -15,7 +15,7 @@ from rich.table import Table
 from lab.simulation.chaos import CELLS, NO_STEP, Cell, Chaos, setting_of
 from lab.simulation.cluster import SimCluster
 from lab.simulation.faults import FAULTS
-from lab.simulation.operators import Operators
+from lab.simulation.operators import POST_COPY, Operators
 from lab.simulation.showing import is_well, played, replayed, shown, verdict
 from protocol.names import Step
 
@@ -99,6 +99,8 @@ class Player:
         self.chaos = Chaos(self.cluster, self.life.rest_s, aim)
         pause_s = (1.5, 6.0) if self.life is LONG else (0.8, 3.0)
         self.operators = Operators(self.cluster, pause_s)
+        if aim is not None and aim[1] is Step.PULL:
+            self.operators.policies = (POST_COPY,)
 
     def play(self) -> Report:
         """Safety while faults last, liveness after the last one."""

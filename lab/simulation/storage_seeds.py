@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agent.convergence import DEFAULT_POLICY
+from agent.policies import DEFAULT_POLICY
 from coordinator.requests import (
     AddClusterDisk,
     AddSharedVolume,

@@ -209,6 +209,12 @@ class SimVms:
     def _resumed(self, worker: SimWorker, since: float) -> None:
         self._agent.feed(events.GuestResumed(worker.vm, self._world.now - since))
 
+    def set_throttle(self, action: actions.SetThrottle) -> None:
+        """Of what goes nobody asks any more."""
+        worker = self.worker(action.vm)
+        if worker is not None:
+            worker.slow(action.share)
+
     def observe(self) -> Iterator[events.GuestObserved]:
         for name, vm in self._vms.items():
             worker = self.worker(name)

@@ -5,6 +5,15 @@ incarnation that is
 spoken to or speaks, and, for VMs and migrations, the epoch and the attempt; the stale is refused.
 """
 
+from protocol.messages.forecasts import (
+    Figure,
+    Forecast,
+    SampleWrites,
+    Spread,
+    WayAhead,
+    Window,
+    WritesForecast,
+)
 from protocol.messages.heartbeats import (
     Heartbeat,
     HeartbeatAnswer,
@@ -35,6 +44,13 @@ from protocol.messages.orders import (
     TurnedAway,
     WantCopy,
     Welcome,
+)
+from protocol.messages.pulls import (
+    MissingPages,
+    PagesComplete,
+    PagesLacking,
+    PagesWanted,
+    PullGreeting,
 )
 from protocol.messages.reports import (
     AttemptReport,
@@ -157,6 +173,7 @@ FromAgent = (
     | CopyOffered
     | StorageReport
     | MoveReport
+    | WritesForecast
 )
 ToAgent = (
     Welcome
@@ -173,6 +190,7 @@ ToAgent = (
     | Reserve
     | Migrate
     | Decided
+    | SampleWrites
     | StorageOrder
     | MoveOrder
 )
@@ -186,8 +204,10 @@ MigrationMessage = (
     | OpenStorage
     | StorageOpened
     | Abandoned
+    | MissingPages
 )
-Message = HeartbeatMessage | FromAgent | ToAgent | MigrationMessage | VolumeMessage
+PullMessage = PullGreeting | PagesLacking | PagesWanted | PagesComplete
+Message = HeartbeatMessage | FromAgent | ToAgent | MigrationMessage | PullMessage | VolumeMessage
 
 __all__ = [
     "Abandoned",
@@ -217,6 +237,7 @@ __all__ = [
     "FailVm",
     "Failed",
     "FenceDisk",
+    "Figure",
     "FileExtent",
     "FileOpened",
     "FileRead",
@@ -224,6 +245,7 @@ __all__ = [
     "FlushVolume",
     "FolderEntry",
     "FolderListed",
+    "Forecast",
     "FormatDisk",
     "FromAgent",
     "GaveUp",
@@ -242,17 +264,23 @@ __all__ = [
     "Message",
     "Migrate",
     "MigrationMessage",
+    "MissingPages",
     "MoveOrder",
     "MoveReport",
     "MoveStorage",
     "OpenFile",
     "OpenStorage",
     "OwnDisk",
+    "PagesComplete",
+    "PagesLacking",
+    "PagesWanted",
     "Part",
     "Ping",
     "Pong",
     "Progress",
     "ProposeView",
+    "PullGreeting",
+    "PullMessage",
     "ReadFile",
     "Redirect",
     "ReleaseDisk",
@@ -265,6 +293,8 @@ __all__ = [
     "RoundReceived",
     "RoundRecord",
     "RouteReport",
+    "SampleWrites",
+    "Spread",
     "StartVm",
     "StateReceived",
     "StopVm",
@@ -290,8 +320,11 @@ __all__ = [
     "VolumeMessage",
     "VolumeRequest",
     "WantCopy",
+    "WayAhead",
     "Welcome",
+    "Window",
     "WitnessChanged",
     "WitnessStatus",
     "WriteFile",
+    "WritesForecast",
 ]

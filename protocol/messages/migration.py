@@ -61,7 +61,7 @@ class RoundReceived:
 @dataclass(frozen=True, slots=True)
 class DeviceState:
     """S9: what of the VM is not in its pages, and what its memory must be now (`digest`, empty
-    if not verified).
+    if not verified). `missing_pages` do not come before the switch, and were named.
     """
 
     attempt: AttemptId
@@ -70,6 +70,7 @@ class DeviceState:
     round: int
     steps: int
     digest: bytes
+    missing_pages: int = 0
 
 
 @dataclass(frozen=True, slots=True)

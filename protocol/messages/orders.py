@@ -142,7 +142,10 @@ class StopVm:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """To the target: S3, then wait for the source, which shows `token`."""
+    """To the target: S3, then wait for the source, which shows `token`.
+
+    `at_once`: in how many attempts a node may take part (2008 R2: one).
+    """
 
     cluster: ClusterId
     term: Term
@@ -154,11 +157,15 @@ class Reserve:
     source: Member
     token: str
     verify: Verify
+    at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Migrate:
-    """To the source: S4 on. `networks` is the order in which to try them."""
+    """To the source: S4 on. `networks` is the order in which to try them.
+
+    `rates`: limits of some of them, in bytes per second. `at_once`: as in `Reserve`.
+    """
 
     cluster: ClusterId
     term: Term
@@ -172,6 +179,13 @@ class Migrate:
     verify: Verify
     policy: str
     travel: Travel = AS_USUAL
+    rates: tuple[tuple[NetworkName, int], ...] = ()
+    at_once: int = 1
+
+    def rate_on(self, network: NetworkName) -> int:
+        """How fast it may be there, all streams together; 0 for no limit."""
+        limits = (self.travel.rate_bytes_per_s, dict(self.rates).get(network, 0))
+        return min((limit for limit in limits if limit), default=0)
 
 
 @dataclass(frozen=True, slots=True)

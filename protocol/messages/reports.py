@@ -279,7 +279,7 @@ class GaveUp:
 @dataclass(frozen=True, slots=True)
 class Ended:
     """One end has carried out the decision and cleaned up; `parts` are what it adds to the
-    blackout.
+    blackout. `verified`: what only the end of a post-copy could prove.
     """
 
     cluster: ClusterId
@@ -289,3 +289,4 @@ class Ended:
     is_source: bool
     decision: Decision
     parts: tuple[Part, ...]
+    verified: bool | None = None

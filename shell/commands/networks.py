@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from protocol.workload import parse_rate
 from shell import boards
 from shell.errors import DONE, BadWords
 from shell.paths import path
@@ -43,7 +44,9 @@ def show(
     desk_of(ctx).run(Call(as_json, lab, api), command)
 
 
-def change(role: int | None, metric: int | None, auto_metric: bool) -> dict[str, Any]:
+def change(
+    role: int | None, metric: int | None, auto_metric: bool, rate: str | None = None
+) -> dict[str, Any]:
     """The body that asks for it; BadWords for what cannot be meant."""
     if role is not None and role not in ROLES:
         raise BadWords(
@@ -51,10 +54,17 @@ def change(role: int | None, metric: int | None, auto_metric: bool) -> dict[str,
         )
     if metric is not None and auto_metric:
         raise BadWords("--metric and --auto-metric exclude each other: say one of them")
-    body = {"role": role, "metric": metric, "auto_metric": True if auto_metric else None}
+    try:
+        limit = None if rate is None else parse_rate(rate)
+    except ValueError as exc:
+        raise BadWords(str(exc)) from exc
+    body = {
+        **{"role": role, "metric": metric, "auto_metric": True if auto_metric else None},
+        "migration_rate": limit,
+    }
     wanted = {key: value for key, value in body.items() if value is not None}
     if not wanted:
-        raise BadWords("nothing is to be changed: say --role, --metric or --auto-metric")
+        raise BadWords("nothing is to be changed: say --role, --metric, --auto-metric or --rate")
     return wanted
 
 
@@ -64,6 +74,7 @@ def change(role: int | None, metric: int | None, auto_metric: bool) -> dict[str,
         "hvlab network set csv --metric 900",
         "hvlab network set csv --auto-metric",
         "hvlab network set storage --role 0",
+        "hvlab network set migration --rate 118MB/s",
     ),
 )
 def set_network(
@@ -78,12 +89,16 @@ def set_network(
     auto_metric: Annotated[
         bool, typer.Option("--auto-metric", help="Let the cluster choose the metric again.")
     ] = False,
+    rate: Annotated[
+        str | None,
+        typer.Option(help="What a node's migrations send on it, such as 118MB/s; 0: no limit."),
+    ] = None,
     as_json: Json = False,
     lab: Lab = None,
     api: ApiUrl = None,
 ) -> None:
-    """Change the role or the metric of a network."""
-    body = change(role, metric, auto_metric)
+    """Change the role or the metric of a network, or how fast migrations are there."""
+    body = change(role, metric, auto_metric, rate)
 
     async def command(session: Session) -> int:
         row = await session.api.patch(path("networks", name), body)

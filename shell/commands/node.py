@@ -4,10 +4,11 @@ from typing import Annotated
 
 import typer
 
+from protocol.workload import parse_rate
 from shell import ballot, boards
 from shell.commands.nodes import Node, empty, resume
 from shell.confirmation import confirm
-from shell.errors import DONE, Declined
+from shell.errors import DONE, BadWords, Declined
 from shell.paths import path
 from shell.session import ApiUrl, Call, Json, Lab, NoWait, Session, desk_of, examples
 from shell.waiting import until_node
@@ -15,7 +16,8 @@ from shell.waiting import until_node
 ALREADY = {"stop": "node-stopped", "start": "node-not-stopped"}
 
 node = typer.Typer(
-    no_args_is_help=True, help="Nodes: list, show, join, pause, resume, stop, start, weight, evict."
+    no_args_is_help=True,
+    help="Nodes: list, show, join, pause, resume, stop, start, weight, rate, evict.",
 )
 
 
@@ -155,6 +157,29 @@ def weight(
     async def command(session: Session) -> int:
         data = await session.api.patch(path("nodes", name), {"weight": votes})
         session.show(data, lambda: ballot.quorum(data))
+        return DONE
+
+    desk_of(ctx).run(Call(as_json, lab, api), command)
+
+
+@node.command(epilog=examples("hvlab node rate node3 118MB/s", "hvlab node rate node3 0"))
+def rate(
+    ctx: typer.Context,
+    name: Node,
+    limit: Annotated[str, typer.Argument(metavar="RATE", help="Such as 118MB/s; 0: no limit.")],
+    as_json: Json = False,
+    lab: Lab = None,
+    api: ApiUrl = None,
+) -> None:
+    """Limit what a node's migrations send and receive together; it counts for those that begin."""
+    try:
+        body = {"rate": parse_rate(limit)}
+    except ValueError as exc:
+        raise BadWords(str(exc)) from exc
+
+    async def command(session: Session) -> int:
+        row = await session.api.put(path("nodes", name, "migration-rate"), body)
+        session.show(row, lambda: boards.node(row))
         return DONE
 
     desk_of(ctx).run(Call(as_json, lab, api), command)

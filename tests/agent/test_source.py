@@ -27,6 +27,15 @@ from agent.events import (
     VmDestroyed,
 )
 from agent.moves import DeadlinePassed, LeaderHeard, VmLost, gave_up
+from agent.pull_words import (
+    MapDrawn,
+    MapSent,
+    PeerLeft,
+    PullBroke,
+    PullJoined,
+    PullServed,
+    Superseded,
+)
 from agent.source import begin, step
 from agent.source_states import (
     MOVES,
@@ -45,6 +54,7 @@ from agent.source_states import (
     Pausing,
     Ready,
     SendingLast,
+    Serving,
     State,
     Switch,
     Trip,
@@ -60,6 +70,7 @@ from protocol.messages import (
     Ended,
     Migrate,
     MigrationMessage,
+    MissingPages,
     OpenStorage,
     Part,
     Progress,
@@ -75,7 +86,7 @@ from tests.agent.machines import declared, meet_all
 
 A, E = AttemptId(3), Epoch(4)
 ORDER = Migrate(
-    CLUSTER, TERM, life("a"), A, VM, E, member("b"), (CSV, LAN), "token", Verify.FULL, "2008r2", 2
+    CLUSTER, TERM, life("a"), A, VM, E, member("b"), (CSV, LAN), "token", Verify.FULL, "2008r2"
 )
 ENOUGH = RoundRecord(0, 64, 0, 64 * 4096, 0.1, dirty_pages_at_end=3)
 MUCH = replace(ENOUGH, dirty_pages_at_end=60)
@@ -86,6 +97,14 @@ ABORTED = Decided(CLUSTER, TERM, life("a"), A, VM, Epoch(5), Decision.ABORTED, "
 COMMITTED = replace(ABORTED, decision=Decision.COMMITTED, reason="")
 ENDED = Ended(CLUSTER, TERM, life("a"), A, True, Decision.ABORTED, ())
 TOLD = gave_up(ORDER, here(), Step.ROUND, "the target was lost")
+ENDED_WELL = replace(ENDED, decision=Decision.COMMITTED)
+PULLED = replace(SWITCH, trip=replace(TRIP, post_copy=True, missing=60), digest=b"")
+"""A switch that leaves pages behind."""
+
+PARTS = (MissingPages(A, 0, b"\x0f"),)
+
+SLOWED = replace(TRIP, rounds=(MUCH,), throttle=0.3)
+"""Its guest loses time: the trip of a policy that throttles."""
 
 BEFORE_CONSENT: list[State] = [
     Connecting(),
@@ -103,8 +122,17 @@ STATES: list[State] = [
     *BEFORE_CONSENT,
     Copying(Trip(CSV), landed=True),
     Landing(replace(TRIP, rounds=(MUCH,))),
+    Copying(replace(SLOWED, rounds=())),
+    Copying(replace(SLOWED, rounds=()), landed=True),
+    Landing(SLOWED),
     Deciding(SWITCH),
     Deciding(SWITCH, lost=True),
+    SendingLast(PULLED),
+    Deciding(PULLED),
+    Deciding(PULLED, served=MUCH),
+    Serving(ENDED_WELL, TRIP),
+    Serving(ENDED_WELL, TRIP, broken_s=1.0),
+    Serving(ENDED_WELL, TRIP, has_left=True),
     Leaving(replace(ENDED, decision=Decision.COMMITTED)),
     GivenUp(TOLD),
     Done(ENDED),
@@ -134,19 +162,28 @@ EVENTS: list[Event] = [
     LeaderHeard(),
     DeadlinePassed(),
     VmLost("its worker ended"),
+    MapDrawn(A, PARTS),
+    MapSent(A, LAST, PARTS, 60),
+    PullJoined(A),
+    PullBroke(A, "it broke."),
+    PullBroke(A, "the target gave up", is_over=True),
+    PullServed(A, MUCH),
+    PeerLeft("node b was removed"),
+    Superseded(),
 ]
 
 REFUSED = {
     *(
         (type(state).__name__, event)
         for state in BEFORE_CONSENT
-        for event in ("Connected", "RoundSent", "LastPagesSent", "Decided committed")
+        for event in ("Connected", "RoundSent", "LastPagesSent", "MapSent", "Decided committed")
     ),
     *(
         (state, event)
-        for state in ("Deciding", "Leaving")
-        for event in ("Connected", "RoundSent", "LastPagesSent")
+        for state in ("Deciding", "Serving", "Leaving")
+        for event in ("Connected", "RoundSent", "LastPagesSent", "MapSent")
     ),
+    ("Serving", "Decided aborted"),
     ("Leaving", "Decided aborted"),
     ("GivenUp", "Decided committed"),
     ("Done", "Decided committed"),
@@ -228,7 +265,7 @@ def test_a_migration_that_meets_no_trouble() -> None:
     }
 
     state, actions = step(state, COMMITTED, ORDER, paused, 1.041)
-    assert actions == (CloseAttempt(A), DestroyVm(VM))
+    assert actions == (CloseAttempt(A), DestroyVm(VM, moved=True))
     state, actions = step(state, VmDestroyed(VM), ORDER, here(), 1.1)
     (last,) = actions
     assert isinstance(last, Tell)
@@ -261,7 +298,7 @@ def test_until_the_consent_an_abort_gives_the_guest_back_under_its_new_epoch(sta
 def test_after_the_consent_nothing_but_the_decision_ends_it() -> None:
     state = Deciding(SWITCH)
     for event in EVENTS:
-        if isinstance(event, Decided | Connected | RoundSent | LastPagesSent):
+        if isinstance(event, Decided | Connected | RoundSent | LastPagesSent | MapSent):
             continue
         after, actions = step(state, event, ORDER, here(holds=Hold.ATTEMPT), 2.0)
         assert isinstance(after, Deciding)

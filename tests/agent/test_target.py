@@ -31,6 +31,14 @@ from agent.events import (
     VmDestroyed,
 )
 from agent.moves import DeadlinePassed, LeaderHeard, VmLost, gave_up
+from agent.pull_words import (
+    MissingCounted,
+    PeerLeft,
+    PullBroke,
+    PullDone,
+    PullJoined,
+    Superseded,
+)
 from agent.target import begin, step
 from agent.target_states import (
     MOVES,
@@ -43,6 +51,9 @@ from agent.target_states import (
     Listening,
     Opening,
     Prepared,
+    Pull,
+    Pulling,
+    Punching,
     Received,
     Receiving,
     Reserving,
@@ -58,6 +69,7 @@ from protocol.messages import (
     DeviceState,
     Ended,
     MigrationMessage,
+    MissingPages,
     OpenStorage,
     Reserve,
     Reserved,
@@ -74,6 +86,8 @@ A, E = AttemptId(3), Epoch(4)
 ORDER = Reserve(CLUSTER, TERM, life("b"), A, VM, E, SPEC, member("a"), "token", Verify.FULL)
 BLIND = replace(ORDER, verify=Verify.OFF)
 DEVICE = DeviceState(A, VM, E, 1, 77, b"d")
+LACKING = DeviceState(A, VM, E, 1, 77, b"", missing_pages=60)
+PULLS = [Pull(60), Pull(60, broken_s=1.0), Pull(60, has_left=True), Pull(60, is_done=True)]
 ABORTED = Decided(CLUSTER, TERM, life("b"), A, VM, Epoch(5), Decision.ABORTED, "cancelled")
 COMMITTED = replace(ABORTED, decision=Decision.COMMITTED, reason="")
 ENDED = Ended(CLUSTER, TERM, life("a"), A, False, Decision.ABORTED, ())
@@ -86,6 +100,7 @@ BEFORE_PREPARED: list[State] = [
     Receiving(0),
     Gathering(DEVICE),
     Digesting(),
+    Punching(LACKING),
     Received(),
     Opening(),
 ]
@@ -95,6 +110,11 @@ STATES: list[State] = [
     Prepared(),
     Prepared(lost=True),
     Resuming(CAME, Epoch(5), 1.0),
+    Gathering(LACKING),
+    Received(60),
+    Prepared(missing_pages=60),
+    *(Resuming(CAME, Epoch(5), 1.0, pull) for pull in PULLS),
+    *(Pulling(CAME, Epoch(5), pull) for pull in PULLS[:-1]),
     GivenUp(TOLD, cleared=False),
     GivenUp(TOLD, cleared=True),
     Clearing(ENDED),
@@ -102,6 +122,8 @@ STATES: list[State] = [
 ]
 SAID: list[MigrationMessage] = [
     DEVICE,
+    LACKING,
+    MissingPages(A, 0, b"\x0f"),
     RoundEnded(A, 1, 3),
     OpenStorage(A, E),
     Abandoned(A, "cancelled"),
@@ -126,6 +148,15 @@ EVENTS: list[Event] = [
     LeaderHeard(),
     DeadlinePassed(),
     VmLost("its worker ended"),
+    MissingCounted(A, 60),
+    MissingCounted(A, 59),
+    MissingCounted(A, 60, "no memory"),
+    PullJoined(A),
+    PullBroke(A, "it broke.", left_pages=7),
+    PullBroke(A, "it is gone.", is_over=True, left_pages=7),
+    PullDone(A),
+    PeerLeft("node a was removed"),
+    Superseded(),
 ]
 
 EDGE = (
@@ -134,6 +165,7 @@ EDGE = (
     "SourceConnected",
     "RoundLanded",
     "MemoryDigested",
+    "MissingCounted",
     "StorageDone",
     "StorageFailed",
 )
@@ -143,8 +175,9 @@ REFUSED = {
         for state in BEFORE_PREPARED
         for event in (*EDGE, "Decided committed")
     ),
-    *((state, event) for state in ("Prepared", "Resuming") for event in EDGE),
+    *((state, event) for state in ("Prepared", "Resuming", "Pulling") for event in EDGE),
     ("Resuming", "Decided aborted"),
+    ("Pulling", "Decided aborted"),
     ("GivenUp", "Decided committed"),
     ("Clearing", "Decided committed"),
     ("Done", "Decided committed"),
@@ -155,6 +188,7 @@ REFUSED = {
     ("Receiving", "RoundLanded"),
     ("Gathering", "RoundLanded"),
     ("Digesting", "MemoryDigested"),
+    ("Punching", "MissingCounted"),
     ("Opening", "StorageDone"),
     ("Opening", "StorageFailed"),
 }
@@ -173,9 +207,14 @@ def test_every_event_in_every_state_is_decided_or_refused_on_purpose() -> None:
         refused |= no
 
     assert refused == REFUSED
-    assert moves == declared(MOVES, {"DeviceState", "OpenStorage", "StorageOpened"})
+    said = {"DeviceState", "MissingPages", "OpenStorage", "StorageOpened"}
+    assert moves == declared(MOVES, said) - IN_TURN
     assert {type(event) for event in EVENTS} == set(get_args(Event)), "a new event needs a row"
     assert {type(state) for state in STATES} == set(get_args(State)), "a new state needs a row"
+
+
+IN_TURN = {("Receiving", "MissingPages", "GivenUp")}
+"""Told while pages come, it changes no state."""
 
 
 def test_the_picture_shows_every_state() -> None:

@@ -212,6 +212,18 @@ def test_a_topology_is_found_by_file_or_by_builtin_name(tmp_path: Path) -> None:
         find_topology("dmeo")
 
 
+def test_policies_of_ones_own_are_found_beside_the_topology(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("")
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{SMALL}\npolicies: [mine.py]\n")
+
+    assert load_topology(path).policies == (str(tmp_path / "mine.py"),)
+
+    path.write_text(f"{SMALL}\npolicies: [mine.py, gone.py]\n")
+    with pytest.raises(TopologyError, match=r"policies: there is no file .*gone\.py"):
+        load_topology(path)
+
+
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "noise.yaml"
     path.write_bytes(b"\xff\xfe\x00")

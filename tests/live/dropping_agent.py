@@ -3,12 +3,10 @@
 import sys
 
 from agent.__main__ import main
-from agent.io.memory import VmMemory
-from agent.io.outgoing import Outgoing, Source
-from agent.io.pages import PageSender
+from agent.io.outgoing import Source
 from agent.io.tracker import DirtyTracker
+from agent.io.vm import VmWorker
 from agent.runs import Runs, runs_from_numbers
-from protocol.messages import RoundRecord
 
 
 class Dropping:
@@ -18,6 +16,7 @@ class Dropping:
         self.name = exact.name
         self.begin = exact.begin
         self.close = exact.close
+        self.look, self.peek, self.take = exact.look, exact.peek, exact.take
         self._exact = exact
 
     def collect(self) -> Runs:
@@ -27,15 +26,8 @@ class Dropping:
 
 
 class DroppingSource(Source):
-    async def _pass(
-        self,
-        going: Outgoing,
-        tracker: DirtyTracker,
-        sender: PageSender,
-        memory: VmMemory,
-        number: int,
-    ) -> RoundRecord:
-        return await super()._pass(going, Dropping(tracker), sender, memory, number)
+    def _tracker(self, worker: VmWorker) -> DirtyTracker:
+        return Dropping(super()._tracker(worker))
 
 
 if __name__ == "__main__":

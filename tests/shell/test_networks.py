@@ -47,7 +47,7 @@ def test_set_changes_what_is_said_and_nothing_else(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["csv"], "say --role, --metric or --auto-metric"),
+        (["csv"], "say --role, --metric, --auto-metric or --rate"),
         (["csv", "--role", "2"], "a network has no role 2: it is 0"),
         (["csv", "--role", "cluster"], "Invalid value for '--role'"),
         (["csv", "--metric", "5", "--auto-metric"], "exclude each other"),

@@ -10,6 +10,7 @@ from agent.actions import Connect, Reserve
 from agent.events import Connected, Event, ReserveDone, SourceConnected, VmCreated
 from agent.io.control import LeasePage
 from agent.io.incoming import Target
+from agent.io.kept import KeptImages
 from agent.io.outgoing import Source
 from agent.io.storage import Storage
 from agent.io.tracker import choose_tracker
@@ -61,6 +62,7 @@ class Machine:
         folder: Path,
         storage: Storage | None = None,
         tracker: str = TRACKER,
+        kept_bytes: int = 0,
     ) -> None:
         self.warm = WarmParent.fork()
         self.lease = LeasePage.create()
@@ -72,7 +74,10 @@ class Machine:
         addresses = {LAN: address}
         self.address = address
         self.storage = storage or Storage(folder / "vms")
-        self.vms = Vms(self.warm, self.lease, tracker, self.storage, self.feed, self.spawn)
+        self.kept = KeptImages(kept_bytes)
+        self.vms = Vms(
+            self.warm, self.lease, tracker, self.storage, self.feed, self.spawn, kept=self.kept
+        )
         self.source = Source(self.vms, addresses, self.feed, self.spawn)
         self.target = Target(self.vms, self.storage, self.feed, self.spawn)
         self.target.listen(addresses, 0)
@@ -117,6 +122,7 @@ class Machine:
         await self.source.close_all()
         await self.target.close_all()
         await self.vms.end_all()
+        await self.kept.drop_all()
         while self.jobs:
             await asyncio.wait(self.jobs)
         self.warm.close()
@@ -145,7 +151,9 @@ def reserve_order(spec: VmSpec = WAVE, attempt: AttemptId = A, epoch: Epoch = E)
 
 
 def connect_order(there: Machine, attempt: AttemptId = A, epoch: Epoch = E) -> Connect:
-    return Connect(CLUSTER, attempt, VM, epoch, HERE, there.member, (LAN,), TOKEN, Travel(streams=2))
+    return Connect(
+        CLUSTER, attempt, VM, epoch, HERE, there.member, (LAN,), TOKEN, Travel(streams=2)
+    )
 
 
 async def connected(

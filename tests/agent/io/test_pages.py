@@ -6,9 +6,10 @@ import queue
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -16,21 +17,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent.batches import HEADER_BYTES, MAGIC, Kind, encode
-from agent.io import pages
-from agent.io.pages import (
-    Arrival,
-    PageReceiver,
-    PageSender,
-    RoundReceived,
-    RoundStopped,
-    StreamFailed,
-    part_zero_pages,
-)
+from agent.batches import HEADER_BYTES, MAGIC, Kind, checksum_of, encode
+from agent.encoding import Encoder
+from agent.io.codecs import decoder_for, encoders_for
+from agent.io.lane import RoundStopped
+from agent.io.page_receiver import Arrival, PageReceiver, RoundReceived, StreamFailed
+from agent.io.page_sender import PageSender, RoundSent
+from agent.io.pages import zeros_among
 from agent.io.stream import IOVEC, Stream, StreamClosed, rest_of
-from agent.runs import Runs, all_pages, no_runs, runs_from_map, runs_from_numbers
+from agent.runs import Runs, all_pages, minus, no_runs, runs_from_map, runs_from_numbers
 from protocol.errors import BadBatch, PeerUnreachable
 from protocol.names import PAGE_BYTES, AttemptId
+from protocol.travel import Compress, Travel
 
 ATTEMPT = AttemptId(7)
 PATIENCE_S = 20.0
@@ -70,8 +68,16 @@ class Path:
     receivers: list[PageReceiver]
     arrivals: "queue.Queue[Arrival]"
 
-    def send(self, round_no: int, runs: Runs, *, zero_check: bool = False) -> pages.RoundSent:
-        return self.sender.send_round(round_no, runs, zero_check=zero_check, stop=threading.Event())
+    def send(
+        self, round_no: int, runs: Runs, *, zero_check: bool = False, rate_bytes_per_s: int = 0
+    ) -> RoundSent:
+        return self.sender.send_round(
+            round_no,
+            runs,
+            zero_check=zero_check,
+            stop=threading.Event(),
+            rate_bytes_per_s=rate_bytes_per_s,
+        )
 
     def landed(self) -> list[RoundReceived]:
         """Wait until the round has ended on every stream."""
@@ -81,7 +87,12 @@ class Path:
 
 @contextmanager
 def path(
-    vm_pages: int, streams: int = 1, pair: Callable[[], SocketPair] = tcp_pair
+    vm_pages: int,
+    streams: int = 1,
+    pair: Callable[[], SocketPair] = tcp_pair,
+    *,
+    checked: bool = True,
+    encoders: Sequence[Encoder] = (),
 ) -> Iterator[Path]:
     arrivals: queue.Queue[Arrival] = queue.Queue()
     pairs = [pair() for _ in range(streams)]
@@ -89,11 +100,20 @@ def path(
     with closing(Memory(vm_pages)) as source, closing(Memory(vm_pages)) as target:
         receivers = [
             PageReceiver(
-                there, target, ATTEMPT, on_arrival=arrivals.put, fresh=fresh, stream_no=number
+                there,
+                target,
+                ATTEMPT,
+                on_arrival=arrivals.put,
+                fresh=fresh,
+                stream_no=number,
+                decoder=decoder_for(),
             )
             for number, (_, there) in enumerate(pairs, 1)
         ]
-        with closing(PageSender([here for here, _ in pairs], source, ATTEMPT)) as sender:
+        socks = [here for here, _ in pairs]
+        with closing(
+            PageSender(socks, source, ATTEMPT, checked=checked, encoders=encoders)
+        ) as sender:
             for receiver in receivers:
                 receiver.start()
             try:
@@ -114,11 +134,12 @@ def scribble(rng: np.random.Generator, memory: Memory, runs: Runs) -> None:
 @pytest.mark.parametrize("pair", [tcp_pair, socket.socketpair])
 @pytest.mark.parametrize("streams", [1, 2])
 @pytest.mark.parametrize("zero_check", [False, True])
+@pytest.mark.parametrize("checked", [False, True])
 def test_rounds_of_contiguous_and_scattered_pages_make_the_memories_identical(
-    pair: Callable[[], SocketPair], streams: int, zero_check: bool
+    pair: Callable[[], SocketPair], streams: int, zero_check: bool, checked: bool
 ) -> None:
     rng = np.random.default_rng(1)
-    with path(5000, streams, pair) as way:
+    with path(5000, streams, pair, checked=checked) as way:
         scribble(rng, way.source, scattered(rng, 5000, 0.8))
 
         way.send(0, all_pages(5000), zero_check=zero_check)
@@ -156,6 +177,7 @@ def test_both_sides_count_the_same_pages_and_bytes() -> None:
         landed = way.landed()
 
         assert (sent.pages, sent.zero_pages) == (3000, 1000)
+        assert sent.cpu_s > 0
         assert sum(arrival.pages for arrival in landed) == 3000
         assert sum(arrival.zero_pages for arrival in landed) == 1000
         assert sum(arrival.wire_bytes for arrival in landed) == sent.wire_bytes
@@ -189,10 +211,97 @@ def test_a_page_with_a_single_bit_is_not_zero() -> None:
     array = np.zeros((6, 512), dtype=np.uint64)
     array[1, 1], array[3, 255], array[5, 510] = 1, 2**63, 1
 
-    zero, rest = part_zero_pages(all_pages(6), array)
+    zero = zeros_among(np.arange(6), array)
 
-    assert zero.numbers().tolist() == [0, 2, 4]
-    assert rest.numbers().tolist() == [1, 3, 5]
+    assert zero is not None
+    assert zero.tolist() == [True, False, True, False, True, False]
+
+
+def test_a_batch_whose_pages_nobody_wants_now_costs_nothing() -> None:
+    with path(600) as way:
+        way.source.array[:] = 5
+        sent = way.sender.send_round(
+            0,
+            all_pages(600),
+            zero_check=True,
+            stop=threading.Event(),
+            ready=lambda batch: minus(batch, Runs(np.array([100]), np.array([480]))),
+        )
+
+        assert (sent.pages, sent.left_pages) == (120, 480)
+        assert [arrival.pages for arrival in way.landed()] == [120]
+        assert way.target.array[:, 0].tolist() == [5] * 100 + [0] * 480 + [5] * 20
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize(
+    "travel",
+    [
+        Travel(compress=Compress.ZSTD),
+        Travel(compress=Compress.AUTO),
+        Travel(delta_bytes=1 << 20),
+        Travel(compress=Compress.ZSTD, delta_bytes=64 << 20, checked=False),
+    ],
+)
+def test_what_is_packed_on_the_way_arrives_as_it_was(travel: Travel, streams: int) -> None:
+    rng = np.random.default_rng(9)
+    encoders = encoders_for(replace(travel, streams=streams), 3000)
+    with path(3000, streams, checked=travel.checked, encoders=encoders) as way:
+        scribble(rng, way.source, scattered(rng, 3000, 0.4))
+        way.source.array[1000:2000] = np.arange(512, dtype=np.uint64) // 7
+        sent = [way.send(0, all_pages(3000), zero_check=True)]
+        for round_no in range(1, 5):
+            dirty = scattered(rng, 3000, 0.3)
+            way.source.array[dirty.numbers(), 7] += np.uint64(round_no)
+            way.source.array[dirty.numbers()[::5]] = 0
+            sent.append(way.send(round_no, dirty, zero_check=True))
+
+        for _ in range(5):
+            assert len(way.landed()) == streams
+        assert np.array_equal(way.source.array, way.target.array)
+    if travel.compress is Compress.ZSTD:
+        assert sum(one.packed_pages for one in sent) >= 1000
+    if travel.delta_bytes:
+        assert sum(one.delta_pages for one in sent) > 0
+
+
+def test_a_round_takes_as_long_as_its_rate_asks_for_and_all_streams_share_it() -> None:
+    rate = 40_000_000
+    with path(1200, 2) as way:
+        scribble(np.random.default_rng(1), way.source, all_pages(1200))
+        sent = way.send(0, all_pages(1200), rate_bytes_per_s=rate)
+
+        assert sent.seconds >= sent.wire_bytes / rate - 0.011
+        assert sum(arrival.pages for arrival in way.landed()) == 1200
+
+
+@pytest.mark.parametrize("end", ["stop", "close"])
+def test_a_round_that_waits_for_its_turn_can_be_ended(end: str) -> None:
+    errors: queue.Queue[BaseException] = queue.Queue()
+    stop = threading.Event()
+    with path(4096) as way:
+        scribble(np.random.default_rng(1), way.source, all_pages(4096))
+
+        def send() -> None:
+            try:
+                way.sender.send_round(
+                    0, all_pages(4096), zero_check=False, stop=stop, rate_bytes_per_s=1 << 20
+                )
+            except (RoundStopped, StreamClosed) as error:
+                errors.put(error)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        while not way.sender.moved_pages:
+            time.sleep(0)
+        if end == "stop":
+            stop.set()
+        else:
+            way.sender.close()
+        thread.join()
+        error = errors.get_nowait()
+        assert isinstance(error, RoundStopped if end == "stop" else StreamClosed)
+        assert way.sender.moved_pages < 200
 
 
 # What the other side may do to us
@@ -213,6 +322,7 @@ def hostile(vm_pages: int = 16, patience_s: float = PATIENCE_S) -> Iterator[Abus
             ATTEMPT,
             on_arrival=arrivals.put,
             fresh=np.ones(vm_pages, dtype=np.bool_),
+            decoder=decoder_for(),
             progress_timeout_s=patience_s,
         )
         receiver.start()
@@ -229,9 +339,25 @@ def failure(arrivals: "queue.Queue[Arrival]") -> Exception:
     return arrival.error
 
 
-def batch(kind: Kind, attempt: int, round_no: int, start: int, count: int) -> bytes:
+def batch(
+    kind: Kind,
+    attempt: int,
+    round_no: int,
+    start: int,
+    count: int,
+    *,
+    payload_bytes: int = 0,
+    checksum: int = 0,
+) -> bytes:
     runs = Runs(np.array([start]), np.array([count]))
-    return encode(kind, AttemptId(attempt), round_no, runs)
+    return encode(
+        kind,
+        AttemptId(attempt),
+        round_no,
+        runs,
+        payload_bytes=payload_bytes,
+        checksum=checksum,
+    )
 
 
 @pytest.mark.parametrize(
@@ -242,8 +368,11 @@ def batch(kind: Kind, attempt: int, round_no: int, start: int, count: int) -> by
         (batch(Kind.PAGES, 7, 0, 16, 1), "the VM has 16"),
         (batch(Kind.ZERO, 7, 0, 15, 2), "the VM has 16"),
         (batch(Kind.ZERO, 7, 0, 0, 9) + batch(Kind.ZERO, 7, 0, 7, 9), "more pages than the VM"),
-        (struct.pack("<4sHHQIII", MAGIC, 1, 1, 7, 0, 2**31, 4096), "runs"),
-        (b"GET / HTTP/1.1\r\nHost: node2\r\n\r\n", "begins with"),
+        (struct.pack("<4sHHQIIIQ", MAGIC, 2, 1, 7, 0, 2**31, 4096, 0), "runs"),
+        (b"GET / HTTP/1.1\r\nHost: node2\r\nAccept: a\r\n\r\n", "begins with"),
+        (batch(Kind.ZSTD, 7, 0, 0, 1, payload_bytes=100), "cannot be unpacked"),
+        (batch(Kind.DELTA, 7, 0, 0, 1, payload_bytes=100), ""),
+        (batch(Kind.KEPT, 7, 0, 0, 1, checksum=5), "KEPT"),
     ],
 )
 def test_a_hostile_batch_ends_the_stream_and_writes_nothing(data: bytes, sentence: str) -> None:
@@ -254,6 +383,23 @@ def test_a_hostile_batch_ends_the_stream_and_writes_nothing(data: bytes, sentenc
         assert isinstance(error, BadBatch)
         assert sentence in str(error)
         assert not target.array.any()
+
+
+@pytest.mark.parametrize("numbers", [[3], list(range(16)), [1, 4, 9, 10]])
+def test_pages_that_are_not_what_the_source_sent_end_the_stream(numbers: list[int]) -> None:
+    runs = runs_from_numbers(np.array(numbers))
+    content = np.random.default_rng(1).integers(0, 9, (len(numbers), 512), np.uint64)
+    head = encode(Kind.PAGES, ATTEMPT, 0, runs, checksum=checksum_of(content))
+    with hostile() as (peer, arrivals, _, _):
+        peer.sendall(head + content.tobytes() + encode(Kind.END, ATTEMPT, 0, no_runs()))
+        assert isinstance(arrivals.get(timeout=PATIENCE_S), RoundReceived)
+
+        content[-1, 511] ^= np.uint64(1 << 63)
+        peer.sendall(head.replace(struct.pack("<QI", 7, 0), struct.pack("<QI", 7, 1)))
+        peer.sendall(content.tobytes())
+        error = failure(arrivals)
+        assert isinstance(error, BadBatch)
+        assert "checksum" in str(error)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

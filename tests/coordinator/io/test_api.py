@@ -9,6 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel, TypeAdapter
 
 from coordinator.io import api_answers as answers
+from coordinator.io import attempt_answers
 from coordinator.io.api import BODY_BYTES_MAX
 from tests.coordinator.io.scripted import Bench, ScriptedAgent, coordinator
 
@@ -111,7 +112,7 @@ async def test_a_migration_leaves_its_record() -> None:
         record = await bench.until(f"/attempts/{asked['attempt']}", live=None)
 
         assert status == 202
-        check_shape(answers.Attempt, record)
+        check_shape(attempt_answers.Attempt, record)
         assert (record["outcome"], record["source"], record["target"]) == (
             "completed",
             "node1",
@@ -130,7 +131,7 @@ async def test_a_running_migration_shows_how_far_it_is_and_can_be_cancelled() ->
         while (going := await bench.get(path))["live"]["step"] != "S5":
             pass
 
-        check_shape(answers.Attempt, going)
+        check_shape(attempt_answers.Attempt, going)
         assert going["live"]["pages_sent"] == 100
         status, _ = await bench.post(f"{path}/cancel")
         ended = await bench.until(path, live=None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.io import api_answers as answers
+from coordinator.io import attempt_answers
 from coordinator.io.feed import KEPT_EVENTS, PAGE_EVENTS, SUBSCRIBERS_MAX
 from coordinator.io.sqlite import SqliteStore
 from coordinator.store.interface import Put, Txn
@@ -114,7 +115,7 @@ async def test_progress_is_told_with_the_live_state_of_its_attempt() -> None:
 
             progress = await stream.next("progress")
 
-            answers.Attempt.model_validate(progress)
+            attempt_answers.Attempt.model_validate(progress)
             assert progress["live"]["pages_total"] == 100
             assert progress["rounds"][0]["dirty_pages_at_end"] == 5
             order = next(m for m in source.heard if isinstance(m, Migrate))

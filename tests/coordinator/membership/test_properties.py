@@ -91,7 +91,9 @@ def test_properties_of_a_later_personality_are_there_only_with_it() -> None:
     assert later.ask(SetProperty("DynamicQuorum", 0)) == Accepted({"DynamicQuorum": 0})
 
     names = {entry["name"] for entry in listed(older.core._desk.scene.book)}
-    assert PROPERTIES.keys() - names == {"DynamicQuorum", "LowerQuorumPriorityNodeID"}
+    assert PROPERTIES.keys() - names == {
+        *("DynamicQuorum", "LowerQuorumPriorityNodeID", "MigrationsPerNode")
+    }
 
 
 def test_a_word_of_digits_is_a_number_and_letters_may_have_any_case() -> None:

@@ -202,3 +202,24 @@ def test_a_guest_that_keeps_its_work_on_a_disk_needs_one() -> None:
     assert refusal is not None
     assert (refusal.status, refusal.code) == (422, "no-disk")
     assert "the VM has none: give it one, on a volume" in refusal.sentence
+
+
+# ---- policies
+
+
+@pytest.mark.parametrize(
+    "policy", ["", "2008R2", "auto-converge:step=0.05", "ramp", "acme.mine", "acme.mine:pays=1"]
+)
+def test_a_policy_that_a_node_may_have_is_let_through(policy: str) -> None:
+    assert admission.check_policy(policy) is None
+
+
+@pytest.mark.parametrize("policy", ["never", "never:step=0.5", ":step=1"])
+def test_a_policy_that_no_node_has_is_refused_before_memory_is_reserved(policy: str) -> None:
+    declined = admission.check_policy(policy)
+
+    assert declined is not None
+    assert (declined.status, declined.code) == (422, "unknown-policy")
+    assert "choose one of 2008r2, downtime, clark, auto-converge, ramp, post-copy" in (
+        declined.sentence
+    )

@@ -6,6 +6,8 @@ from coordinator.migration.attempts import Seen
 from coordinator.migration.records import goodput_bytes_per_s, merged, record_of, with_round
 from coordinator.store.rows import AttemptRow
 from protocol.messages import Part, RoundRecord
+from protocol.names import NetworkName
+from protocol.travel import AS_USUAL, Travel
 from tests.coordinator.store.test_rows import ATTEMPT
 
 CONTRACT = {
@@ -20,10 +22,27 @@ def test_a_record_has_the_fields_of_the_contract() -> None:
     assert record.keys() >= CONTRACT
     assert set(record["rounds"][0]) == {
         "round", "pages", "zero_pages", "wire_bytes", "seconds", "dirty_pages_at_end",
+        "packed_pages", "delta_pages", "kept_pages", "left_pages", "cpu_s", "throttle",
+    }  # fmt: skip
+    assert set(record["travel"]) == {
+        "streams", "compress", "level", "delta_bytes", "kept", "checked", "marking",
+        "rate_bytes_per_s", "downtime_s",
     }  # fmt: skip
     assert record["total_s"] == 2.0
     assert record["blackout"] == {"pause": 0.25}
     assert record["blackout_s"] == 0.25
+
+
+def test_the_rate_of_a_record_is_the_least_limit_also_of_the_network_it_took() -> None:
+    row = replace(ATTEMPT, rates=((NetworkName("lan"), 5_000_000), (NetworkName("other"), 1)))
+
+    def rate(row: AttemptRow) -> int:
+        return int(record_of(row)["travel"]["rate_bytes_per_s"])
+
+    assert rate(row) == 5_000_000
+    assert rate(replace(row, travel=Travel(rate_bytes_per_s=2_000_000))) == 2_000_000
+    assert rate(replace(row, network=None)) == ATTEMPT.travel.rate_bytes_per_s
+    assert rate(replace(row, travel=AS_USUAL, rates=())) == 0
 
 
 def test_what_is_not_known_yet_is_none() -> None:

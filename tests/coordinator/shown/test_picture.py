@@ -25,7 +25,10 @@ ATTEMPT = [
     *("blackout_s", "blackout", "rounds", "wire_bytes", "goodput_bytes_per_s", "verified"),
     "predicted",
 ]
-ROUND = ["round", "pages", "zero_pages", "wire_bytes", "seconds", "dirty_pages_at_end"]
+ROUND = [
+    *("round", "pages", "zero_pages", "wire_bytes", "seconds", "dirty_pages_at_end"),
+    *("packed_pages", "delta_pages", "kept_pages", "left_pages", "cpu_s", "throttle"),
+]
 SEEN = Seen(NetworkName("migration"), (RoundRecord(0, 100, 1, 400_000, 0.1, 7),))
 
 

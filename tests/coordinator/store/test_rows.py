@@ -1,4 +1,5 @@
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -6,6 +7,8 @@ import pytest
 from coordinator.store.book import Book
 from coordinator.store.interface import pack, unpack
 from coordinator.store.move_rows import StorageMove
+from coordinator.store.network_rows import NetworkRow
+from coordinator.store.queue_rows import QueuedRow
 from coordinator.store.rows import (
     AttemptRow,
     ClusterRow,
@@ -31,6 +34,7 @@ from protocol.names import (
     NetworkName,
     NodeName,
     Outcome,
+    Priority,
     Term,
     Timing,
     Verify,
@@ -42,6 +46,8 @@ from protocol.names import (
     VoteConfig,
     Workload,
 )
+from protocol.travel import Compress, Marking, Travel
+from tests.coordinator.migration.told import PREDICTION
 
 NODE = NodeName("a")
 LIFE = Incarnation("a-1")
@@ -97,14 +103,26 @@ ATTEMPT = AttemptRow(
     (("pause", 0.25),),
     True,
     2.5,
+    Travel(4, Compress.AUTO, 3, 1 << 20, True, False, True, Marking.SENT, 118_000_000, 0.02),
+    ((NetworkName("lan"), 200_000_000),),
+    Priority.HIGH,
+    7.5,
+    predicted=PREDICTION,
+)
+QUEUED = QueuedRow(
+    *(AttemptId(4), VmName("sql01"), None, "2008r2", Verify.FULL),
+    *(Travel(2, rate_bytes_per_s=10**6), Priority.LOW, 1.5),
 )
 ROWS: list[Any] = [
     ClusterRow(ClusterId("id"), "name", Timing(0.25, 3, 0.01)),
     ViewRow(VIEW, None, Term(2), True, (Dropped(NODE, LIFE, "gone"),), (LIFE,)),
     ViewRow(VIEW, VIEW, Term(2)),
-    NodeRow(NODE, 4096, True, True, 1.0),
+    NodeRow(NODE, 4096, True, True, 1.0, migration_rate_bytes_per_s=10**6),
     VM,
     ATTEMPT,
+    QUEUED,
+    replace(QUEUED, target=NODE),
+    NetworkRow(NetworkName("lan"), 1, 1000, False, 118_000_000),
     CounterRow(5, 6),
 ]
 
@@ -112,6 +130,27 @@ ROWS: list[Any] = [
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: type(row).__name__)
 def test_every_row_survives_the_store(row: Any) -> None:
     assert type(row).read(unpack(pack(row.data()))) == row
+
+
+@pytest.mark.parametrize(
+    ("row", "later"),
+    [
+        (ATTEMPT, {"travel", "rates", "priority", "queued_s"}),
+        (NodeRow(NODE, 4096), {"migration_rate_bytes_per_s"}),
+        (NetworkRow(NetworkName("lan")), {"migration_rate_bytes_per_s"}),
+    ],
+    ids=["attempt", "node", "network"],
+)
+def test_a_row_from_before_there_was_a_choice_reads_as_the_default(
+    row: Any, later: set[str]
+) -> None:
+    data = {key: value for key, value in row.data().items() if key not in later}
+
+    read = type(row).read(unpack(pack(data)))
+
+    for field in dataclasses.fields(row):
+        wanted = field.default if field.name in later else getattr(row, field.name)
+        assert getattr(read, field.name) == wanted, field.name
 
 
 @pytest.mark.parametrize("row", [VM, ATTEMPT], ids=["vm", "attempt"])

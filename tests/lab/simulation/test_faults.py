@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.convergence import DEFAULT_POLICY
+from agent.policies import DEFAULT_POLICY
 from coordinator.requests import CreateVm, MigrateVm
 from lab.simulation.cluster import Setting, SimCluster
 from lab.simulation.faults import (
