@@ -45,6 +45,12 @@ GAIN_AGAIN = 0.99
 GAIN_MIN = 0.85
 """With every change the next one must promise a little more, so that they come to an end."""
 
+PACE_WEIGHT = 0.2
+REST_S = 0.25
+REST_S_MAX = 16.0
+"""Without packing after it was slower than expected, at first and at most: twice as long each time.
+"""
+
 ALIKE = 1.03
 """Choices whose costs are this close are equals, and the one that packs less is taken."""
 
@@ -62,12 +68,14 @@ class _Pace:
 
     s_per_byte: float
     share: float
+    known: int = 0
 
     def learn(self, s_per_byte: float, share: float) -> None:
-        # What disturbs a measurement only ever makes it longer.
-        weight = 0.5 if s_per_byte < self.s_per_byte else 0.15
+        """A mean of the last ones; the very first, in cold memory, is replaced by the second."""
+        self.known += 1
+        weight = max(1 / self.known, PACE_WEIGHT)
         self.s_per_byte += weight * (s_per_byte - self.s_per_byte)
-        self.share += 0.25 * (share - self.share)
+        self.share += weight * (share - self.share)
 
 
 @dataclass(slots=True)
@@ -116,6 +124,8 @@ class Compression:
         self._gain = GAIN
         self._credit_s = CREDIT_S
         self._left_alone = 0
+        self._rest_s = 0.0
+        self._next_rest_s = REST_S
         self._unsure_s = 0.0
         self._look_again_s = LOOK_AGAIN_S
 
@@ -199,6 +209,8 @@ class Compression:
         less_s, more_s = self._parts(self._choice, self._wire_s)
         if less_s > 0:
             self._apart = min(max((self._cost_now() - more_s) / less_s, self._apart), 1.0)
+        self._rest_s = self._next_rest_s
+        self._next_rest_s = min(self._next_rest_s * 2, REST_S_MAX)
 
     # ---- what follows from it
 
@@ -206,12 +218,19 @@ class Compression:
         if self._look_again(took_s):
             self._switch(OFF)
             return
+        self._rest_s -= took_s
+        if self._rest_s > 0:
+            return
         costs = {place: self._cost(place) for place in (OFF, *self._paces)}
+        if self._choice != OFF and (expected_s := costs[self._choice]) > 0:
+            # What is slower than expected with this level would be so with any other.
+            worse = max(1.0, self._cost_now() / expected_s)
+            costs = {place: cost_s * (worse if place else 1) for place, cost_s in costs.items()}
         best_s = min(costs.values())
         best = min(place for place, cost_s in costs.items() if cost_s <= best_s * ALIKE)
         now_s = self._cost_now() if self._choice else costs[OFF]
         if best != self._choice and (costs[best] <= now_s * self._gain or self._is_no_use()):
-            if best == OFF:
+            if best == OFF and not self._is_no_use():
                 self._be_disappointed()
             self._switch(best)
 

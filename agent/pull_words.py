@@ -10,7 +10,7 @@ from protocol.names import AttemptId, Epoch, VmName
 
 @dataclass(frozen=True, slots=True)
 class OpenPull:
-    """S8: connect for what the target will lack, and keep connecting until the attempt is closed.
+    """S7: connect for what the target will lack, and keep connecting until the attempt is closed.
     What is dirty now will not travel: the target may take it out at once. Ends in MapDrawn.
     """
 

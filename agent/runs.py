@@ -110,6 +110,16 @@ def spans(runs: Runs, gap_pages: int) -> list[tuple[int, int]]:
     return list(zip(firsts.tolist(), ends.tolist(), strict=True))
 
 
+def joined(runs: Runs, gap_pages: int) -> Runs:
+    """The set with every gap filled that has at most `gap_pages`."""
+    if len(runs) < 2:
+        return runs
+    wide = runs.starts[1:] - runs.ends[:-1] > gap_pages
+    starts = runs.starts[np.concatenate(([True], wide))]
+    ends = runs.ends[np.concatenate((wide, [True]))]
+    return Runs(starts, ends - starts)
+
+
 def batches(runs: Runs, pages_max: int) -> list[Runs]:
     """Cut the set, in order, into pieces of `pages_max` pages; only the last may have fewer."""
     assert pages_max > 0, "a batch has at least one page"

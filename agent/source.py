@@ -28,7 +28,7 @@ from agent.events import (
     RoundSent,
     VmDestroyed,
 )
-from agent.holds import held, released
+from agent.holds import released
 from agent.moves import (
     DeadlinePassed,
     Here,
@@ -40,7 +40,7 @@ from agent.moves import (
 )
 from agent.policies import Another, Failed, PostCopy, Stop
 from agent.pull_words import AfterCommit, MapDrawn, MapSent, OpenPull, PullServed, SendMap
-from agent.source_pull import committed, map_sent, serve
+from agent.source_pull import committed, listing, map_sent, pause, serve
 from agent.source_rounds import another, decision_on, unthrottled
 from agent.source_states import (
     AwaitingState,
@@ -55,7 +55,9 @@ from agent.source_states import (
     GivenUp,
     Landing,
     Leaving,
+    Listing,
     Next,
+    OfTheEdge,
     OpeningStorage,
     Pausing,
     Ready,
@@ -113,13 +115,15 @@ def step(state: State, event: Event, order: Migrate, here: Here, now: float) -> 
             trip = replace(trip, rounds=(*trip.rounds, record))
             ended = SayToPeer(order.attempt, RoundEnded(order.attempt, record.round, record.pages))
             if not landed:
-                return Landing(trip), (ended,)
+                return Landing(trip, now), (ended,)
             after, actions = _round_landed(trip, order, here, now)
             return after, (ended, *actions)
         case Copying(trip), PeerSaid(_, RoundReceived(_, number)) if number == len(trip.rounds):
             return Copying(trip, landed=True), ()
-        case Landing(trip), PeerSaid(_, RoundReceived(_, number)) if number == len(trip.rounds) - 1:
-            return _round_landed(trip, order, here, now)
+        case Landing(trip, since_s), PeerSaid(_, RoundReceived(_, number)) if (
+            number == len(trip.rounds) - 1
+        ):
+            return _round_landed(trip, order, here, now, now - since_s)
         case Ready(trip, since_s), LeaderHeard():
             # The guest went on writing meanwhile: one more round, so that the pause is as short as
             # was decided.
@@ -138,8 +142,8 @@ def step(state: State, event: Event, order: Migrate, here: Here, now: float) -> 
             return _last_pages_sent(switch, record, digest, verify_s, order)
         case SendingLast(Switch(trip=Trip(post_copy=True)) as switch), MapSent() as sent:
             return map_sent(switch, sent, order)
-        case ((Pausing() | Draining() | SendingLast()), MapDrawn(_, parts)):
-            return state, tuple(SayToPeer(order.attempt, part) for part in parts)
+        case Listing(), _ if (listed := listing(state, event, order, here, now)) is not None:
+            return listed
         case AwaitingState(switch), PeerSaid(_, StateReceived(_, digest, verify_s)):
             return _state_received(switch, digest, verify_s, order, here, now)
         case OpeningStorage(switch), PeerSaid(_, StorageOpened()):
@@ -233,10 +237,7 @@ def _after_consent(
         # No other decision than the one that was carried out, and none to commit without a consent.
         case _, Decided():
             raise IllegalEvent(state, event)
-        case (
-            (Deciding() | Serving() | Leaving()),
-            Connected() | RoundSent() | LastPagesSent() | MapSent(),
-        ):
+        case Deciding() | Serving() | Leaving(), _ if isinstance(event, OfTheEdge):
             raise IllegalEvent(state, event)
         case Serving(), _:
             return serve(state, event, order, here, now)
@@ -256,9 +257,9 @@ def _connected(trip: Trip, order: Migrate, here: Here) -> Next:
             return _give_up(Copying(trip), reason, order, here)
 
 
-def _round_landed(trip: Trip, order: Migrate, here: Here, now: float) -> Next:
+def _round_landed(trip: Trip, order: Migrate, here: Here, now: float, lag_s: float = 0.0) -> Next:
     """S7, after each round."""
-    match decision_on(trip, order, here):
+    match decision_on(trip, order, here, lag_s):
         case Another() as asked:
             told = _progress(order, here, Step.ROUND, trip, trip.rounds[-1])
             after, actions = another(trip, asked, order)
@@ -277,18 +278,18 @@ def _stopped(trip: Trip, order: Migrate, here: Here, now: float) -> Next:
     """
     told = _progress(order, here, Step.STOP_DECISION, trip, trip.rounds[-1], trip.stop_reason)
     freed, calm = unthrottled(Copying(trip), order), replace(trip, throttle=0.0)
+    if trip.post_copy:
+        return Listing(calm, now), (told, *freed, OpenPull(order.attempt))
     if not here.linked:
         return Ready(calm, now), (told, *freed)
-    pause = SetHolds(order.vm, order.epoch, held(here.holds, Hold.ATTEMPT))
-    opens = (OpenPull(order.attempt),) if trip.post_copy else ()
-    return Pausing(Switch(calm, now, now)), (told, pause, *freed, *opens)
+    after, actions = pause(calm, order, here, now)
+    return after, (told, *actions, *freed)
 
 
 def _stood(switch: Switch, order: Migrate, here: Here, now: float) -> Next:
     """S9: the guest stands still, and nothing of it is under way to its disk."""
     switch = switch.ended(now, ("pause", now - switch.part_s))
-    number = len(switch.trip.rounds)
-    rate = order.rate_on(switch.trip.network)
+    number, rate = len(switch.trip.rounds), order.rate_on(switch.trip.network)
     last: Action = SendLastPages(order.attempt, number, order.verify, rate)
     if switch.trip.post_copy:
         last = SendMap(order.attempt, number)

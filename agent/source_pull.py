@@ -1,4 +1,4 @@
-"""S14, the source: the VM is the target's, which asks for the pages that it lacks.
+"""Post-copy, the source: what will be missing, and S14, in which the target asks for it.
 
 From the commit on this node never runs the guest again: its worker is ended, its disks are closed,
 and only the pages stay, until the target has them all or will never ask again.
@@ -6,11 +6,13 @@ and only the pages stay, until the target has them all or will never ask again.
 
 from dataclasses import replace
 
-from agent.actions import CloseAttempt, DestroyVm, SayToPeer, Tell
-from agent.events import VmDestroyed
-from agent.moves import DeadlinePassed, Here, VmLost
+from agent.actions import CloseAttempt, DestroyVm, SayToPeer, SetHolds, Tell
+from agent.events import PeerSaid, VmDestroyed
+from agent.holds import held
+from agent.moves import DeadlinePassed, Here, LeaderHeard, VmLost
 from agent.pull_words import (
     EndGuest,
+    MapDrawn,
     MapSent,
     PeerLeft,
     PullBroke,
@@ -19,17 +21,54 @@ from agent.pull_words import (
     ServePages,
     Superseded,
 )
-from agent.source_states import AwaitingState, Done, Event, Leaving, Next, Serving, Switch, Trip
+from agent.source_states import (
+    AwaitingState,
+    Done,
+    Event,
+    Leaving,
+    Listing,
+    Next,
+    Pausing,
+    Serving,
+    Switch,
+    Trip,
+)
 from protocol.messages import (
     DeviceState,
     Ended,
     Migrate,
     MigrationMessage,
+    MissingNamed,
+    MissingTaken,
     Progress,
     RoundEnded,
     RoundRecord,
 )
-from protocol.names import Step, Verify
+from protocol.names import Hold, Step, Verify
+
+
+def pause(trip: Trip, order: Migrate, here: Here, now: float) -> Next:
+    """S8, in whatever migration."""
+    hold = SetHolds(order.vm, order.epoch, held(here.holds, Hold.ATTEMPT))
+    return Pausing(Switch(trip, now, now)), (hold,)
+
+
+def listing(state: Listing, event: Event, order: Migrate, here: Here, now: float) -> Next | None:
+    """S7: what is dirty already goes out of the target's memory before the guest is paused. None:
+    it is as in every state before the consent.
+    """
+    match event:
+        case MapDrawn(_, parts):
+            named: tuple[MigrationMessage, ...] = (*parts, MissingNamed(order.attempt))
+            return state, tuple(SayToPeer(order.attempt, message) for message in named)
+        case PeerSaid(_, MissingTaken()) if here.linked:
+            return pause(state.trip, order, here, now)
+        case PeerSaid(_, MissingTaken()):
+            return replace(state, taken=True), ()
+        case LeaderHeard() if state.taken:
+            waited_s = state.trip.waited_s + now - state.since_s
+            return pause(replace(state.trip, waited_s=waited_s), order, here, now)
+    return None
 
 
 def map_sent(switch: Switch, sent: MapSent, order: Migrate) -> Next:

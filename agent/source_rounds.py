@@ -10,7 +10,7 @@ from protocol.errors import Refused
 from protocol.messages import Migrate
 
 
-def decision_on(trip: Trip, order: Migrate, here: Here) -> Decision | Failed:
+def decision_on(trip: Trip, order: Migrate, here: Here, lag_s: float = 0.0) -> Decision | Failed:
     """What the order's policy makes of the trip so far. The limit that it is told of is the one
     that holds on this network.
     """
@@ -23,6 +23,7 @@ def decision_on(trip: Trip, order: Migrate, here: Here) -> Decision | Failed:
         limits.rounds_max,
         limits.bound_rounds,
         limits.bound_s,
+        lag_s,
     )
     try:
         policy = here.policies.find(order.policy)

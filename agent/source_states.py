@@ -19,7 +19,7 @@ from agent.events import (
 )
 from agent.moves import DeadlinePassed, LeaderHeard, Move, VmLost, mermaid
 from agent.policies import Another
-from agent.pull_words import SourcePullEvent
+from agent.pull_words import MapSent, SourcePullEvent
 from protocol.messages import Decided, Ended, GaveUp, Part, RoundRecord
 from protocol.names import NetworkName, Step
 
@@ -77,9 +77,10 @@ class Copying:
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """S5, S6: a round is on its way, the target has not all of it yet."""
+    """S5, S6: a round was sent at `since_s`, the target has not all of it yet."""
 
     trip: Trip
+    since_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,17 @@ class Ready:
 
     trip: Trip
     since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """S7 is decided for post-copy: while the guest still runs the target takes out of its memory
+    what is dirty already. `taken`: it has, and only a coordinator is missing.
+    """
+
+    trip: Trip
+    since_s: float
+    taken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +190,9 @@ class Done:
 
 
 Switching = Pausing | Draining | SendingLast | AwaitingState | OpeningStorage | Consenting
-BeforeConsent = Connecting | Copying | Landing | Ready | Switching
+BeforeConsent = Connecting | Copying | Landing | Ready | Listing | Switching
 AfterConsent = Deciding | Serving | Leaving
+OfTheEdge = Connected | RoundSent | LastPagesSent | MapSent
 State = BeforeConsent | AfterConsent | GivenUp | Done
 Event = (
     Connected
@@ -205,6 +218,7 @@ STEPS: Mapping[type[State], Step] = {
     Copying: Step.ROUND,
     Landing: Step.ROUND,
     Ready: Step.STOP_DECISION,
+    Listing: Step.STOP_DECISION,
     Pausing: Step.PAUSE,
     Draining: Step.PAUSE,
     SendingLast: Step.LAST_PAGES,
@@ -274,6 +288,10 @@ _FORWARD = (
     ("Deciding", "Decided committed", "Leaving"),
     ("Deciding", "Decided aborted", "Done"),
     ("Deciding", "Decided committed: VM lost", "Done"),
+    ("Landing", "RoundReceived: enough, post-copy", "Listing"),
+    ("Copying", "RoundSent: landed, enough, post-copy", "Listing"),
+    ("Listing", "MissingTaken", "Pausing"),
+    ("Listing", "LeaderHeard: all is taken out", "Pausing"),
     ("SendingLast", "MapSent: post-copy", "AwaitingState"),
     ("Deciding", "Decided committed: post-copy", "Serving"),
     ("Serving", "PullServed", "Leaving"),
@@ -293,7 +311,7 @@ _SWITCHING = (
     "OpeningStorage",
     "Consenting",
 )
-_BEFORE_CONSENT = ("Connecting", "Copying", "Landing", "Ready", *_SWITCHING)
+_BEFORE_CONSENT = ("Connecting", "Copying", "Landing", "Ready", "Listing", *_SWITCHING)
 
 MOVES: tuple[Move, ...] = (
     *(Move(*move) for move in _FORWARD),

@@ -42,8 +42,15 @@ from agent.moves import (
     carried_out,
     gave_up,
 )
-from agent.pull_words import AfterCommit, MissingCounted, PullPages, PunchPages
-from agent.target_pull import count, counted, pull, resumed, why_not_counted
+from agent.pull_words import AfterCommit, CountMissing, MissingCounted, PullPages, PunchPages
+from agent.target_pull import (
+    count,
+    counted,
+    pull,
+    resumed,
+    why_not_counted,
+    why_not_missing,
+)
 from agent.target_states import (
     BeforePrepared,
     Clearing,
@@ -70,7 +77,9 @@ from protocol.messages import (
     Abandoned,
     Decided,
     DeviceState,
+    MissingNamed,
     MissingPages,
+    MissingTaken,
     OpenStorage,
     Reserve,
     Reserved,
@@ -87,7 +96,6 @@ OfTheEdge = (
     | SourceConnected
     | RoundLanded
     | MemoryDigested
-    | MissingCounted
     | StorageDone
     | StorageFailed
 )
@@ -128,6 +136,12 @@ def step(state: State, event: Event, order: Reserve, here: Here, now: float) -> 
             return after, (_round_received(order, number, pages), *actions)
         case Receiving(), PeerSaid(_, MissingPages(_, first, bitmap)):
             return state, (PunchPages(order.attempt, first, bitmap),)
+        case Receiving(), PeerSaid(_, MissingNamed()):
+            return state, (CountMissing(order.attempt),)
+        case Receiving(), MissingCounted(_, pages, reason):
+            if reason:
+                return _give_up(state, why_not_missing(reason), order, here)
+            return state, (SayToPeer(order.attempt, MissingTaken(order.attempt, pages)),)
         case Punching(device), MissingCounted(_, pages, reason):
             if why := why_not_counted(device, pages, reason):
                 return _give_up(state, why, order, here)
@@ -177,8 +191,8 @@ def _before_prepared(state: BeforePrepared, event: Event, order: Reserve, here: 
             return _clear(event, order, here, opened=isinstance(state, Opening))
         case GuestPaused() | GuestSettled() | GuestResumed() | VmDestroyed() | LeaderHeard():
             return state, ()
-        case _ if isinstance(event, AfterCommit):
-            return state, ()
+        case _ if isinstance(event, AfterCommit | MissingCounted):
+            return state, ()  # counted for a source that did not wait for it
     raise IllegalEvent(state, event)
 
 

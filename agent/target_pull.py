@@ -21,10 +21,14 @@ def count(device: DeviceState, order: Reserve) -> Next:
 def why_not_counted(device: DeviceState, pages: int, reason: str) -> str | None:
     """Why the guest cannot go on here without these pages; None if it can."""
     if reason:
-        return f"Missing pages cannot be served here: {reason}"
+        return why_not_missing(reason)
     if pages != device.missing_pages:
         return f"The source counted {device.missing_pages} missing pages, and it named {pages}."
     return None
+
+
+def why_not_missing(reason: str) -> str:
+    return f"Missing pages cannot be served here: {reason}"
 
 
 def counted(device: DeviceState, order: Reserve) -> Next:

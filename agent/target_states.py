@@ -232,6 +232,7 @@ _FORWARD = (
     ("Resuming", "VmLost", "Done"),
     ("Receiving", "DeviceState: pages are missing", "Punching"),
     ("Gathering", "RoundLanded: pages are missing", "Punching"),
+    ("Receiving", "MissingCounted: they cannot be", "GivenUp"),
     ("Punching", "MissingCounted", "Received"),
     ("Punching", "MissingCounted: not as many", "GivenUp"),
     ("Resuming", "GuestResumed: pages are missing", "Pulling"),

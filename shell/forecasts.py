@@ -24,7 +24,12 @@ def estimate(data: Row) -> Renderables:
         lines.append(f"Zero pages: {data['zero_share'] * 100:.0f} %.")
     if data["packed_share"] < 1:
         lines.append(f"Compressed, {data['packed_share'] * 100:.0f} % of the bytes are left.")
-    return ["\n".join(lines), curve(data["curve"]), policies(data["policies"]), BOUND]
+    tables = (curve(data["curve"]), policies(data["policies"]))
+    return ["\n".join(lines), *tables, *map(_ending, data["policies"]), BOUND]
+
+
+def _ending(row: Row) -> str:
+    return f"{row['policy']}: {row['reason']}"
 
 
 def curve(points: list[Row]) -> Any:
@@ -45,21 +50,24 @@ def policies(rows: list[Row]) -> Any:
     cells = [
         [
             str(row["policy"]),
-            _figure(row["rounds"], count),
-            _figure(row["wire_bytes"], mib),
-            _figure(row["total_s"], seconds),
-            _figure(row["blackout_s"], ms),
-            str(row["reason"]),
+            _in_cell(row["rounds"], count),
+            _in_cell(row["wire_bytes"], mib),
+            _in_cell(row["total_s"], seconds),
+            _in_cell(row["blackout_s"], ms),
         ]
         for row in rows
     ]
-    headings = ("policy", ">rounds", ">sent", ">total", ">blackout", "stops because")
+    headings = ("policy", ">rounds", ">sent", ">total", ">blackout")
     return table("A migration by each policy", headings, cells)
 
 
-def _figure(figure: Row, said: Any) -> str:
+def _in_cell(figure: Row, said: Any) -> str:
+    return _figure(figure, said, "\n")
+
+
+def _figure(figure: Row, said: Any, between: str = " ") -> str:
     likely, least, most = (said(figure[name]) for name in ("likely", "least", "most"))
-    return likely if least == most else f"{likely} [{least} to {most}]"
+    return likely if least == most else f"{likely}{between}({least} to {most})"
 
 
 def drain(data: Row) -> Renderables:
@@ -67,8 +75,8 @@ def drain(data: Row) -> Renderables:
     rows = [
         [
             *(str(place), str(row["vm"]), str(row["target"])),
-            _figure(row["total_s"], seconds),
-            _figure(row["blackout_s"], ms),
+            _in_cell(row["total_s"], seconds),
+            _in_cell(row["blackout_s"], ms),
         ]
         for place, row in enumerate(data["vms"], start=1)
     ]

@@ -9,6 +9,7 @@ depends on when a page that is sent stops counting as dirty:
 * when the page is sent: what is written after a page's own turn, by classes of pages.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,21 +22,30 @@ from protocol.messages import RoundRecord
 from protocol.names import PAGE_BYTES
 from protocol.travel import Marking
 
+STEADY = 4
+"""So many passes alike are a plateau."""
+
 GAP_S = 0.001
 """From the end of a pass to the beginning of the next the guest goes on writing."""
 
-_MOMENTS = (np.arange(12) + 0.5) / 12
+EVERYWHERE = tuple((place + 0.5) / 12 for place in range(12))
+_MOMENTS = np.array(EVERYWHERE)
 _TURNS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is to travel: of `pages` there are `zero_pages`; the others shrink to `share`."""
+    """What is to travel: of `pages` there are `zero_pages`; the others shrink to `share`.
+
+    `places`: where in the memory the guest writes, 0 to 1, so when in the first pass those pages
+    have their turn.
+    """
 
     pages: int
     zero_pages: int
     share: float
     marking: Marking
+    places: tuple[float, ...] = EVERYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +85,13 @@ def play(load: Load, speed: Speed, curve: Curve, policy: Policy, seen: Seen) -> 
     policy breaks.
     """
     dirt = Dirt(load, curve)
-    decision = ask(policy, seen)
+    decision, before = ask(policy, seen), None
     while isinstance(decision, Another):
-        record = dirt.travel(len(seen.rounds), speed, decision)
+        if before is not None and _is_like(before, decision) and _is_steady(seen.rounds):
+            record = replace(seen.rounds[-1], round=len(seen.rounds))
+        else:
+            record = dirt.travel(len(seen.rounds), speed, decision)
+        before = decision
         seen = replace(seen, rounds=(*seen.rounds, record))
         decision = ask(policy, seen)
         dirt.wait(GAP_S, record.throttle)
@@ -87,6 +101,18 @@ def play(load: Load, speed: Speed, curve: Curve, policy: Policy, seen: Seen) -> 
     last = dirt.rest(len(seen.rounds), speed)
     pulls = isinstance(decision, PostCopy)
     return Played((*seen.rounds, last), decision.reason, pulls, bounded)
+
+
+def _is_like(one: Another, other: Another) -> bool:
+    return (one.rate_bytes_per_s, one.throttle) == (other.rate_bytes_per_s, other.throttle)
+
+
+def _is_steady(rounds: Sequence[RoundRecord]) -> bool:
+    """On its plateau one pass is like the other, and need not be worked out anew."""
+    if len(rounds) < STEADY:
+        return False
+    pages = [record.dirty_pages_at_end for record in rounds[-STEADY:]]
+    return max(pages) - min(pages) <= 0.002 * max(pages)
 
 
 class Dirt:
@@ -187,12 +213,16 @@ class Dirt:
         """Of the pages to be sent, how many are written again before their turn."""
         u, moments = self._curve.unique, seconds * _MOMENTS
         if self._window_s is None:
-            return float(u(moments).mean())
+            return float(u(seconds * np.array(self._load.places)).mean())
         both = u(self._window_s) + u(moments) - u(self._window_s + moments)
         return float(np.maximum(both, 0.0).mean())
 
     def _after(self, seconds: float) -> None:
         """A pass of so many seconds of the guest's time is over."""
+        if self._window_s is None:
+            after = np.outer(self._curve.rates * seconds, 1 - np.array(self._load.places))
+            self._window_s, self._shares = seconds, -np.expm1(-after).mean(axis=1)
+            return
         self._window_s = seconds
         turns = np.maximum(self._curve.rates * seconds, 1e-12)
         written = -np.expm1(-turns)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.forecast.curve import Curve
-from agent.forecast.passes import GAP_S, Load, Played, Speed, play
+from agent.forecast.passes import EVERYWHERE, GAP_S, Load, Played, Speed, play
 from agent.policies import Policy, Seen
 from agent.policies.stopping import PostCopyAfter, Windows2008R2
 from protocol.messages import Figure, Forecast, Spread, WayAhead, Window
@@ -32,13 +32,16 @@ CORNERS = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was seen of a guest. `packed_bytes_per_s`: how fast one thread compresses its pages."""
+    """What was seen of a guest. `packed_bytes_per_s`: how fast one thread compresses its pages;
+    `places`: where in its memory it writes.
+    """
 
     windows: tuple[Window, ...]
     pages: int
     zero_share: float = 0.0
     packed_share: float = 1.0
     packed_bytes_per_s: float = 0.0
+    places: tuple[float, ...] = EVERYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,9 @@ _SLOW = {"likely": "likely", "least": "most", "most": "least"}
 def load_of(sample: Sample, travel: Travel) -> Load:
     packs = travel.compress is not Compress.OFF
     share = min(sample.packed_share, 1.0) if packs else 1.0
-    return Load(sample.pages, round(sample.pages * sample.zero_share), share, travel.marking)
+    return Load(
+        sample.pages, round(sample.pages * sample.zero_share), share, travel.marking, sample.places
+    )
 
 
 def wire_speed(sample: Sample, way: WayAhead, travel: Travel, fast: str) -> float:

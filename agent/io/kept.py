@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from protocol.names import VmName
 KEPT_PAGES = "kept-pages"
 """The capability: a source that wants to know, and on stream 1 a target that tells."""
 
-HASHED_AT_ONCE_PAGES = 4096
+HASHED_AT_ONCE_PAGES = 256
 TABLE_WITHIN_S = 30.0
 
 
@@ -67,10 +68,10 @@ class KeptImages:
 
 def hash_image(memory: VmMemory) -> Hashes:
     """Blocks: call it in a thread that keeps the memory."""
-    parts = [
-        hashes_of(memory.array[start : start + HASHED_AT_ONCE_PAGES])
-        for start in range(0, memory.pages, HASHED_AT_ONCE_PAGES)
-    ]
+    parts = []
+    for start in range(0, memory.pages, HASHED_AT_ONCE_PAGES):
+        parts.append(hashes_of(memory.array[start : start + HASHED_AT_ONCE_PAGES]))
+        time.sleep(0)  # whoever waits for the interpreter has it for a moment
     return np.concatenate(parts)
 
 

@@ -10,10 +10,10 @@ import structlog
 
 from agent.actions import Connect, SendLastPages, SendRound
 from agent.events import Connected, Event, LastPagesSent, PagesMoved, PeerLost, RoundSent
-from agent.guests.disk_queue import OWN_PAGE
 from agent.io import greeting, kept
 from agent.io.codecs import encoders_for
 from agent.io.connecting import Streams, open_streams
+from agent.io.listing import list_missing, send_listed
 from agent.io.marking import DirtyPages
 from agent.io.page_sender import PageSender
 from agent.io.passes import Pass, send_pass
@@ -21,18 +21,16 @@ from agent.io.serving import Serving
 from agent.io.talk import Talk
 from agent.io.tracker import DirtyTracker
 from agent.io.vm import VmWorker
-from agent.io.vm_disk import disk_bytes
 from agent.io.vms import Vms, boottime
 from agent.kept_image import Hashes
 from agent.pull_words import MapDrawn, MapSent, SendMap
 from agent.pulls import missing_parts
-from agent.runs import Runs, all_pages, minus
 from protocol.errors import ClusterError, PeerUnreachable
 from protocol.messages import (
     MigrationMessage,
     RoundRecord,
 )
-from protocol.names import AttemptId, NetworkName, Verify, VmName, VmSpec
+from protocol.names import AttemptId, NetworkName, Verify, VmName
 from protocol.travel import Travel
 
 PROGRESS_EVERY_S = 0.2
@@ -166,9 +164,10 @@ class Source:
         going = self._attempts[attempt]
         vm = self._vms.get(going.vm)
         if vm is None or vm.is_ending or going.order is None or going.dirty is None:
-            return  # whoever wants the map next says so
+            asyncio.get_running_loop().call_soon(self._feed, PeerLost(attempt, GONE))
+            return
         going.serving = Serving(going.order, self._addresses, vm, self._feed, self._spawn)
-        left = minus(going.dirty.left, needed_at_once(vm.spec))
+        left = list_missing(going.dirty.left, vm.spec)
         parts = missing_parts(attempt, left.to_map(vm.spec.pages))
         asyncio.get_running_loop().call_soon(self._feed, MapDrawn(attempt, parts))
 
@@ -179,23 +178,21 @@ class Source:
 
     async def _send_map(self, order: SendMap, going: Outgoing) -> None:
         vm = self._vms.get(going.vm)
-        if vm is None or vm.is_ending or going.serving is None or going.dirty is None:
+        if vm is None or vm.is_ending or not (going.serving and going.dirty and going.sender):
             self._feed(PeerLost(order.attempt, GONE))
             return
         try:
             await going.serving.joined()
-            unsent = going.dirty.begin(order.round, is_last=True)
-            missing = minus(unsent, needed_at_once(vm.spec))
-            going.dirty.left = minus(unsent, missing)
+            work = (order.round, going.dirty, going.sender, going.stop, vm.spec)
+            job = asyncio.create_task(asyncio.to_thread(send_listed, *work))
+            vm.use(job)
+            record, missing = await asyncio.shield(job)
         except (ClusterError, OSError) as error:
             self._feed(PeerLost(order.attempt, f"missing pages could not be listed: {error}"))
             return
-        record = await self._round(order.attempt, going, Pass(order.round, True))
-        if record is not None:
-            going.serving.round = order.round + 1
-            parts = missing_parts(order.attempt, missing.to_map(vm.spec.pages))
-            record = replace(record, dirty_pages_at_end=missing.pages)
-            self._feed(MapSent(order.attempt, record, parts, missing.pages))
+        going.serving.round = order.round + 1
+        parts = missing_parts(order.attempt, missing.to_map(vm.spec.pages))
+        self._feed(MapSent(order.attempt, record, parts, missing.pages))
 
     def serve(self, attempt: AttemptId) -> None:
         """Ends in PullServed, if the target lasts."""
@@ -266,11 +263,6 @@ class Source:
     async def close_all(self) -> None:
         closing = [self.close(attempt) for attempt in sorted(self._attempts)]
         await asyncio.gather(*(task for task in closing if task is not None))
-
-
-def needed_at_once(spec: VmSpec) -> Runs:
-    """The pages that a worker looks at before its guest runs: registers, and the disk's queue."""
-    return all_pages(min(spec.pages, OWN_PAGE if disk_bytes(spec) else 1))
 
 
 def _least(rate_bytes_per_s: int, going: Outgoing) -> int:

@@ -11,8 +11,6 @@ from agent.encoding import Content
 from agent.packing import Packer
 
 THREADS_MAX = 4
-NICENESS = 5
-"""Guests run before those who only help."""
 
 
 class Packers:
@@ -25,7 +23,7 @@ class Packers:
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
         if self._helpers:
             # They end when the last reference to this pool goes, and start when first needed.
-            self._pool = concurrent.futures.ThreadPoolExecutor(self._helpers, "packing", _be_nice)
+            self._pool = concurrent.futures.ThreadPoolExecutor(self._helpers, "packing")
 
     def pack(self, pieces: Sequence[Content], level: int) -> list[bytes | None]:
         """A frame for each piece, or None where that would save next to nothing."""
@@ -53,8 +51,3 @@ class Packers:
         if packer is None:
             packer = self._own.packer = Packer()
         return packer
-
-
-def _be_nice() -> None:
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -66,8 +66,10 @@ class Pulling:
     # ---- S8, S9: what will be missing
 
     def punch(self, first: int, bitmap: bytes) -> None:
+        self._vm.lacks_pages = True
+        before = self._missing.copy()
         try:
-            named = pulls.mark(self._missing, first, bitmap)
+            named = pulls.mark(self._missing, first, bitmap) & ~before
         except BadBatch as error:
             self._trouble = str(error)
             return
@@ -228,6 +230,7 @@ class Pulling:
         if self._is_closing:
             return
         if isinstance(event, PullDone):
+            self._vm.lacks_pages = False
             self._log.info(
                 "pages-pulled",
                 seconds=round(time.monotonic() - self._began_s, 3),

@@ -16,11 +16,12 @@ from agent import sampling
 from agent.actions import SampleWrites
 from agent.events import Event, WritesSampled
 from agent.forecast.curve import UNSTEADY
+from agent.forecast.passes import EVERYWHERE
 from agent.forecast.prediction import Sample
 from agent.io.memory import VmMemory
 from agent.io.tracker import DirtyTracker
 from agent.io.vms import Vm, Vms, Watch, boottime
-from agent.runs import no_runs, union
+from agent.runs import Runs, no_runs, union
 from protocol.errors import ClusterError
 from protocol.messages import Spread, Window
 from protocol.names import PAGE_BYTES
@@ -41,6 +42,15 @@ class Seen:
 
     looks: dict[float, list[tuple[float, int]]] = field(default_factory=dict)
     cost_s: float = 0.0
+    written: Runs = field(default_factory=no_runs)
+    """All pages of the pass that lasted longest."""
+
+    def places(self, pages: int) -> tuple[float, ...]:
+        """Where in the memory these lie, as quantiles."""
+        numbers = self.written.numbers()
+        if not len(numbers):
+            return EVERYWHERE
+        return tuple(float(at) for at in np.quantile((numbers + 0.5) / pages, EVERYWHERE))
 
     def windows(self) -> tuple[Window, ...]:
         """u(t) is an expectation, so the mean is taken: a guest that writes in bursts often writes
@@ -106,7 +116,8 @@ class Sampler:
         job = asyncio.create_task(asyncio.to_thread(probe, memory, travel))
         vm.use(job)
         zero_share, packed_share, speed = await asyncio.shield(job)
-        return Sample(windows, memory.pages, zero_share, packed_share, speed)
+        places = seen.places(memory.pages)
+        return Sample(windows, memory.pages, zero_share, packed_share, speed, places)
 
 
 async def look(vm: Vm, longest_s: float, stop: asyncio.Event) -> Seen:
@@ -146,6 +157,8 @@ async def _pass(tracker: DirtyTracker, until_s: float, stop: asyncio.Event, seen
             pages = union(pages, more)
             looks = seen.looks.setdefault(round(nominal_s, 6), [])
             looks.append((at_s - began_s, pages.pages))
+            if nominal_s >= max(seen.looks):
+                seen.written = pages
 
 
 async def _timed(call: Callable[[], Found], seen: Seen) -> tuple[float, Found]:

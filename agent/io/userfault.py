@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from agent.runs import Runs, no_runs
+from agent.runs import Runs, no_runs, union
 from protocol.names import PAGE_BYTES
 
 _USERFAULTFD = {"x86_64": 323, "aarch64": 282}
@@ -93,7 +93,11 @@ class PagemapScan:
             return no_runs()
         edges = np.concatenate(found).astype(np.int64)
         starts = (edges[:, 0] - self._address) // PAGE_BYTES
-        return Runs(starts, (edges[:, 1] - edges[:, 0]) // PAGE_BYTES)
+        runs = Runs(starts, (edges[:, 1] - edges[:, 0]) // PAGE_BYTES)
+        # After some hundred regions the kernel may name a place to go on from that lies before the
+        # last of them: then what was written meanwhile comes behind its place, or twice.
+        is_in_order = not bool((runs.starts[1:] < runs.ends[:-1]).any())
+        return runs if is_in_order else union(runs, no_runs())
 
     def _scan_once(
         self, start: int, end: int, flags: int, room: npt.NDArray[np.uint64]

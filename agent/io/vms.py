@@ -64,6 +64,9 @@ class Vm:
     """Who watches what the guest writes, and so uses what finds it."""
 
     is_ending: bool = False
+    lacks_pages: bool = False
+    """Some of its pages have not come: whoever reads one in this process makes it one of zeros."""
+
     is_unwanted: bool = False
     is_moved: bool = False
     image: Hashes | None = None
@@ -93,6 +96,7 @@ class Vm:
     async def digest(self, verify: Verify) -> bytes:
         """The hash of its pages, taken in a thread that keeps them."""
         assert self.memory is not None, "only a VM with memory is compared"
+        assert not self.lacks_pages, "what has not come cannot be hashed"
         job = asyncio.create_task(asyncio.to_thread(self.memory.digest, verify is Verify.SAMPLED))
         self.use(job)
         return await asyncio.shield(job)

@@ -47,7 +47,8 @@ class Seen:
 
     `rounds`: those that have landed, oldest first. `pages`: of the VM. `travel`: what whoever asked
     for the migration chose. `pause_max_s`: the node's own pause to aim at, `rounds_max`: how many
-    rounds 2008 R2 makes. `bound_rounds` and `bound_s`: where every policy is ended.
+    rounds 2008 R2 makes. `bound_rounds` and `bound_s`: where every policy is ended. `lag_s`: how
+    long the last round was on its way after it was sent.
     """
 
     rounds: Sequence[RoundRecord]
@@ -57,6 +58,7 @@ class Seen:
     rounds_max: int = 10
     bound_rounds: int = 200
     bound_s: float = 3600.0
+    lag_s: float = 0.0
 
     @property
     def downtime_s(self) -> float:
@@ -104,8 +106,11 @@ class Seen:
         return int(pages * seconds)
 
     def fits(self, seconds: float) -> bool:
-        """Whether what is left travels in `seconds`."""
-        return self.left_pages <= self.pages_in(seconds)
+        """Whether what is left travels in `seconds`. What the guest has written while the last
+        round was on its way, and nobody has counted yet, is left, too.
+        """
+        uncounted = self.dirty_bytes_per_s / PAGE_BYTES * self.lag_s
+        return self.left_pages + uncounted <= self.pages_in(seconds)
 
 
 class Policy(ABC):

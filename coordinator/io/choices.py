@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 TRAVEL = {
-    **{name: name for name in ("streams", "compress", "level", "kept", "marking")},
+    **{name: name for name in ("streams", "stripe", "compress", "level", "kept", "marking")},
     **{"delta": "delta_bytes", "checksum": "checked"},
     **{"rate": "rate_bytes_per_s", "downtime": "downtime_s"},
 }

@@ -49,12 +49,12 @@ def way_ahead(
     limit = travels.least(travel.rate_bytes_per_s, _network_limit(scene, source, target))
     wire, basis = _wire(_alike(rows, travel), _used_shares(_done(scene)), limit, words)
     usual_s = usual_setup_s(memory_bytes)
-    setup = _spread([_setup(row) for row in rows], SETUP)
+    setup = _spread([_setup(row) for row in rows], SETUP, noise=0.2)
     return WayAhead(
         wire,
         _spread([cost for row in rows for cost in _pass_costs(row)], PASS_S),
         Spread(setup.likely * usual_s, setup.least * usual_s, setup.most * usual_s),
-        _spread([_switch_s(row) for row in rows], SWITCH_S),
+        _spread([_switch_s(row) for row in rows], SWITCH_S, noise=0.3),
         basis,
     )
 
@@ -80,9 +80,9 @@ def written_before(scene: Scene, vm: VmName) -> tuple[Window, ...]:
 def known(scene: Scene, source: NodeName, target: NodeName | None) -> tuple[list[AttemptRow], str]:
     """The newest completed attempts that are telling, and which they are in words."""
     done = _done(scene)
-    same = [row for row in done if (row.source, row.target) == (source, target)]
+    same = [row for row in done if {row.source, row.target} == {source, target}]
     if same:
-        return same[:LOOKED_AT], f"from {source} to {target}"
+        return same[:LOOKED_AT], f"between {source} and {target}"
     return done[:LOOKED_AT], "between other nodes"
 
 
@@ -129,22 +129,34 @@ def wire_bytes_per_s(row: AttemptRow) -> float:
 def _wire(
     rows: Sequence[AttemptRow], used: Sequence[float], limit: int, words: str
 ) -> tuple[Spread, str]:
-    free = [speed for row in rows if (speed := wire_bytes_per_s(row)) and not _held_down(row)]
-    count = len(free)
-    wire = _spread(free, UNKNOWN_WIRE)
-    basis = f"the last {count} migrations {words}" if count > 1 else f"the last migration {words}"
-    if not free:
-        basis = "no migration whose speed would tell: 100 MB/s to 8 GB/s are assumed"
-        if not limit and (least := max(map(wire_bytes_per_s, rows), default=0.0)):
-            wire = Spread(max(wire.likely, least), max(wire.least, least), wire.most)
-    if limit and (not free or limit < wire.most):
-        share = _spread(used, USED_OF_LIMIT, noise=0.01)
+    share = _spread(used, USED_OF_LIMIT, noise=0.01)
+    if limit:
         held = Spread(limit * share.likely, limit * share.least, limit * share.most)
-        if not free or limit <= wire.least:
-            return held, f"the limit of {limit / 1e6:g} MB/s"
-        both = Spread(min(wire.likely, held.likely), min(wire.least, held.least), held.most)
-        return both, f"{basis}, and the limit of {limit / 1e6:g} MB/s"
-    return wire, basis
+        speeds = [speed for row in rows if (speed := _speed_under(row, limit, share.likely))]
+        slower = _spread(speeds, held, noise=0.01)
+        wire = Spread(slower.likely, slower.least, min(slower.most, held.most))
+        if wire.likely >= HELD_DOWN * limit:
+            return wire, f"the limit of {limit / 1e6:g} MB/s"
+        return wire, f"{_named(len(speeds), words)}, and the limit of {limit / 1e6:g} MB/s"
+    free = [speed for row in rows if (speed := wire_bytes_per_s(row)) and not _held_down(row)]
+    if free:
+        return _spread(free, UNKNOWN_WIRE), _named(len(free), words)
+    least = max(map(wire_bytes_per_s, rows), default=0.0)
+    wire = UNKNOWN_WIRE
+    wire = Spread(max(wire.likely, least), max(wire.least, least), max(wire.most, least))
+    return wire, "no migration whose speed would tell: 100 MB/s to 8 GB/s are assumed"
+
+
+def _named(count: int, words: str) -> str:
+    return f"the last {count} migrations {words}" if count > 1 else f"the last migration {words}"
+
+
+def _speed_under(row: AttemptRow, limit: int, share: float) -> float:
+    """How fast that one would have been under `limit`."""
+    speed = wire_bytes_per_s(row)
+    if _held_down(row):
+        return limit * speed / rate_bytes_per_s(row)
+    return min(speed, limit * share)
 
 
 def _pass_costs(row: AttemptRow) -> list[float]:

@@ -117,13 +117,14 @@ class SimServing(_Side):
             break
         self.agent.later(AGAIN_S, self._dial)
 
-    def accepted(self, link: Link, end: End) -> None:
-        if not self.is_open:
-            link.close(end)
-            return
+    def join(self, link: Link, end: End) -> None:
+        """It stands, though this side hears of that a little later."""
         self.link = (link, end)
         self._lacking = []
-        self.feed(PullJoined(self.attempt))
+
+    def accepted(self) -> None:
+        if self.link is not None:
+            self.feed(PullJoined(self.attempt))
 
     def tell(self) -> None:
         broken = PullBroke(self.attempt, "it is not connected.")
@@ -180,9 +181,8 @@ class SimPulling(_Side):
         if self.has_begun:
             self._ask()
 
-    def begin(self, origin: SimWorker | None) -> None:
+    def begin(self) -> None:
         self.has_begun = True
-        self.worker.origin = origin
         self.worker.on_missing = lambda page: self.say("wanted", page)
         if self.link is None:
             self.feed(PullBroke(self.attempt, "it had not connected.", left_pages=self.left))
@@ -316,8 +316,8 @@ class SimPulls:
     def _pull(self, action: PullPages) -> None:
         pulling = self._pulling(action.attempt)
         if pulling is not None:
-            origin = self._agent.cluster.checker.sources.get(action.attempt)
-            self._agent.later(0.0, pulling.begin, origin)
+            pulling.worker.origin = self._agent.cluster.checker.sources.get(action.attempt)
+            self._agent.later(0.0, pulling.begin)
 
     def greeted(self, source: SimServing, network: NetworkName) -> None:
         """A source knocks, for the first time or again."""
@@ -333,8 +333,9 @@ class SimPulls:
             return
         theirs, mine = source.joins(), pulling.joins()
         link = Link(cluster.net, network, theirs, mine)
+        source.join(link, theirs)
         pulling.join(link, mine)
-        cluster.world.after(0.002, source.agent.soon, source.accepted, link, theirs)
+        cluster.world.after(0.002, source.agent.soon, source.accepted)
 
     # ---- the end
 

@@ -59,7 +59,7 @@ def play_steps(processes: int, console: Console) -> bool:
         why = one.trouble or "the fault took no effect"
         console.print(f"{one.cell.name}: {why}", markup=False, soft_wrap=True)
     console.print(
-        f"{len(played)} cells of steps S1 to S13, each with"
+        f"{len(played)} cells of steps S1 to S14, each with"
         f" {', '.join(step_play.ACTORS)} {', '.join(step_play.HURTS)}, in"
         f" {time.monotonic() - began:.0f} s; broken: {len(wrong) or 'none'}",
         highlight=False,

@@ -46,7 +46,9 @@ from protocol.messages.orders import (
     Welcome,
 )
 from protocol.messages.pulls import (
+    MissingNamed,
     MissingPages,
+    MissingTaken,
     PagesComplete,
     PagesLacking,
     PagesWanted,
@@ -205,6 +207,8 @@ MigrationMessage = (
     | StorageOpened
     | Abandoned
     | MissingPages
+    | MissingNamed
+    | MissingTaken
 )
 PullMessage = PullGreeting | PagesLacking | PagesWanted | PagesComplete
 Message = HeartbeatMessage | FromAgent | ToAgent | MigrationMessage | PullMessage | VolumeMessage
@@ -264,7 +268,9 @@ __all__ = [
     "Message",
     "Migrate",
     "MigrationMessage",
+    "MissingNamed",
     "MissingPages",
+    "MissingTaken",
     "MoveOrder",
     "MoveReport",
     "MoveStorage",

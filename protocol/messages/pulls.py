@@ -11,11 +11,26 @@ from protocol.names import AttemptId, ClusterId, Epoch, Incarnation, VmName
 
 @dataclass(frozen=True, slots=True)
 class MissingPages:
-    """S8, S9, on the conversation: these pages do not travel before the switch."""
+    """S7, S9, on the conversation: these pages do not travel before the switch."""
 
     attempt: AttemptId
     first: int
     bitmap: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MissingNamed:
+    """S7, on the conversation: no more can be named while the guest runs; take it out of memory."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class MissingTaken:
+    """What was named, so many pages, is out of the target's memory: the guest may be paused."""
+
+    attempt: AttemptId
+    pages: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class Machine:
     speeds: Speeds
     buffer_bytes: int = 4 * MIB
     hiccups: random.Random | None = None
+    delays: tuple[float, ...] = (1, 1, 1, 1, 1, 1, 1, 1.5, 2, 4)
     now: float = 0.0
     queued: float = 0.0
     queued_at: float = 0.0
@@ -35,7 +36,7 @@ class Machine:
         bytes_per_s, ratio = self.speeds[level]
         took_s = raw_bytes / bytes_per_s
         if self.hiccups is not None:
-            took_s *= self.hiccups.choice((1, 1, 1, 1, 1, 1, 1, 1.5, 2, 4))
+            took_s *= self.hiccups.choice(self.delays)
         self.now += took_s
         packed = int(raw_bytes / ratio)
         return (packed if packed < 0.97 * raw_bytes else raw_bytes), took_s
@@ -156,6 +157,14 @@ def test_a_processor_with_hiccups_is_used_all_the_same(seed: int) -> None:
     calm = fixed(Machine(118e6, TEXT, hiccups=random.Random(seed)), -3, 400)
     assert story.ends[-1] <= 1.15 * calm.ends[-1]
     assert sum(a != b for a, b in itertools.pairwise(story.levels)) <= 16
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_processor_that_has_no_time_is_not_waited_for(seed: int) -> None:
+    busy = (2.0, 2.0, 3.0, 5.0, 20.0)
+    machine = Machine(118e6, TEXT, hiccups=random.Random(seed), delays=busy)
+    story = run(machine, Compression(118e6), 1000)
+    assert story.ends[-1] <= 1.06 * fixed(Machine(118e6, TEXT), None, 1000).ends[-1]
 
 
 def test_random_pages_on_a_gigabit_are_not_packed_and_lose_no_three_percent() -> None:

@@ -8,6 +8,7 @@ from agent.runs import (
     Runs,
     all_pages,
     batches,
+    joined,
     no_runs,
     runs_from_map,
     runs_from_numbers,
@@ -92,3 +93,11 @@ def test_a_whole_vm_is_one_run_and_an_empty_set_has_none() -> None:
     assert len(all_pages(0)) == len(no_runs()) == no_runs().pages == 0
     assert batches(no_runs(), 8) == []
     assert len(runs_from_map(np.zeros(0, dtype=np.bool_))) == 0
+
+
+def test_small_gaps_are_filled_and_wide_ones_are_kept() -> None:
+    runs = runs_from_numbers(np.array([1, 3, 4, 9, 30]))
+
+    assert joined(runs, 2).numbers().tolist() == [1, 2, 3, 4, 9, 30]
+    assert joined(runs, 4).numbers().tolist() == [*range(1, 10), 30]
+    assert joined(no_runs(), 4).pages == 0

@@ -6,7 +6,7 @@ import pytest
 from agent.actions import Action, CloseAttempt, DestroyVm, SayToPeer, SendLastPages, SetHolds, Tell
 from agent.config import Limits
 from agent.events import GuestPaused, PeerLost, PeerSaid, RoundSent, VmDestroyed
-from agent.moves import DeadlinePassed, VmLost
+from agent.moves import DeadlinePassed, LeaderHeard, VmLost
 from agent.pull_words import (
     EndGuest,
     MapDrawn,
@@ -27,6 +27,7 @@ from agent.source_states import (
     Deciding,
     Done,
     Leaving,
+    Listing,
     OpeningStorage,
     Pausing,
     SendingLast,
@@ -38,7 +39,9 @@ from protocol.messages import (
     Consented,
     DeviceState,
     Ended,
+    MissingNamed,
     MissingPages,
+    MissingTaken,
     Progress,
     RoundEnded,
     RoundReceived,
@@ -76,12 +79,15 @@ TARGET_GONE: list[tuple[State, object]] = [
 def test_a_post_copy_that_meets_no_trouble() -> None:
     first = Copying(replace(TRIP, rounds=()), landed=True)
     state, actions = step(first, RoundSent(A, MUCH), AFTER_ONE, here(), 1.0)
-    assert isinstance(state, Pausing)
+    assert isinstance(state, Listing)
     assert actions[-1] == OpenPull(A)
-    assert SetHolds(VM, ORDER.epoch, Hold.ATTEMPT) in actions
 
     state, actions = step(state, MapDrawn(A, EARLY), AFTER_ONE, here(), 1.0)
-    assert actions == (SayToPeer(A, EARLY[0]),)
+    assert actions == (SayToPeer(A, EARLY[0]), SayToPeer(A, MissingNamed(A)))
+    assert not any(isinstance(action, SetHolds) for action in actions)
+    state, actions = step(state, PeerSaid(A, MissingTaken(A, 2)), AFTER_ONE, here(), 1.0)
+    assert isinstance(state, Pausing)
+    assert actions == (SetHolds(VM, ORDER.epoch, Hold.ATTEMPT),)
     state, actions = step(state, GuestPaused(VM, 9, 0.001), AFTER_ONE, here(), 1.0)
     assert actions[-1] == SendMap(A, 1)
     assert not any(isinstance(action, SendLastPages) for action in actions)
@@ -110,6 +116,19 @@ def test_a_post_copy_that_meets_no_trouble() -> None:
     state, actions = step(state, VmDestroyed(VM), AFTER_ONE, here(), 2.0)
     assert isinstance(state, Done)
     assert state.ended.verified is True
+
+
+def test_without_a_coordinator_the_guest_is_not_paused_and_no_further_round_is_sent() -> None:
+    state: State = Listing(replace(TRIP, post_copy=True), 1.0)
+    alone = here(linked=False)
+    state, actions = step(state, PeerSaid(A, MissingTaken(A, 2)), AFTER_ONE, alone, 1.5)
+    assert (state, actions) == (Listing(replace(TRIP, post_copy=True), 1.0, taken=True), ())
+
+    state, actions = step(state, LeaderHeard(), AFTER_ONE, here(), 4.0)
+
+    assert isinstance(state, Pausing)
+    assert state.switch.trip.waited_s == 3.0
+    assert actions == (SetHolds(VM, ORDER.epoch, Hold.ATTEMPT),)
 
 
 def test_nothing_that_can_happen_makes_a_source_run_or_hold_its_guest_again() -> None:

@@ -5,10 +5,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from agent.actions import Action, Note, SendRound, SetHolds, SetThrottle
+from agent.actions import Action, Note, SendRound, SetHolds, SetThrottle, Tell
 from agent.config import Limits
-from agent.events import Connected, GuestPaused, PeerLost, PeerSaid, RoundSent
-from agent.moves import Here, IllegalEvent, LeaderHeard
+from agent.events import Connected, GuestPaused, PagesMoved, PeerLost, PeerSaid, RoundSent
+from agent.moves import Here, IllegalEvent, LeaderHeard, VmLost
 from agent.policies import BUILT_IN, Another, Decision, Policy, PostCopy, Seen
 from agent.source import begin, step
 from agent.source_rounds import decision_on
@@ -26,14 +26,15 @@ from agent.source_states import (
     Trip,
     throttle_of,
 )
-from protocol.messages import RoundReceived, RoundRecord
-from protocol.names import Hold
+from protocol.messages import Progress, RoundReceived, RoundRecord
+from protocol.names import Hold, Step
 from protocol.travel import Travel
 from tests.agent.ground import CSV, LAN, VM, here
 from tests.agent.test_source import (
     ABORTED,
     BEFORE_CONSENT,
     COMMITTED,
+    ENOUGH,
     EVENTS,
     MUCH,
     ORDER,
@@ -95,6 +96,45 @@ def copied(order: object, rounds: int, left: int = 60) -> tuple[State, list[tupl
         state, actions = step(state, landed, order, at(), 1.0)
         told.append(actions)
     return state, told
+
+
+# ---- rounds
+
+
+def test_without_a_coordinator_the_guest_is_not_paused_and_one_more_round_makes_up_for_it() -> None:
+    alone = here(linked=False)
+    landed = PeerSaid(A, RoundReceived(A, 0, 64))
+
+    state, actions = step(Landing(Trip(CSV, (ENOUGH,)), 1.0), landed, ORDER, alone, 1.0)
+    assert isinstance(state, Ready)
+    assert not any(isinstance(action, SetHolds) for action in actions)
+
+    state, actions = step(state, LeaderHeard(), ORDER, here(), 6.0)
+    assert isinstance(state, Copying)
+    assert state.trip.waited_s == 5.0
+    assert actions == (SendRound(A, 1),)
+
+
+def test_a_round_that_landed_before_we_knew_that_it_was_sent_counts() -> None:
+    state, _ = step(Copying(Trip(CSV)), PeerSaid(A, RoundReceived(A, 0, 64)), ORDER, here(), 1.0)
+    state, actions = step(state, RoundSent(A, MUCH), ORDER, here(), 1.1)
+
+    assert isinstance(state, Copying)
+    assert actions[-1] == SendRound(A, 1)
+
+
+def test_while_a_round_travels_those_who_watch_hear_how_far_it_is() -> None:
+    first = Copying(Trip(CSV))
+    second = Copying(Trip(CSV, (MUCH,)))
+
+    for state, at, pages in ((first, Step.FIRST_ROUND, 7), (second, Step.ROUND, MUCH.pages + 7)):
+        after, actions = step(state, PagesMoved(A, 7), ORDER, here(), 1.0)
+
+        assert after == state
+        (told,) = actions
+        assert isinstance(told, Tell)
+        assert isinstance(told.message, Progress)
+        assert (told.message.step, told.message.pages_sent) == (at, pages)
 
 
 # ---- rate
@@ -218,7 +258,7 @@ def test_every_life_of_an_attempt_ends_with_a_guest_that_has_its_time(
             state, actions = step(state, event, order, place, 1.0)  # type: ignore[arg-type]
         except IllegalEvent:
             continue
-        throttle = [throttle, *shares(actions)][-1]
+        throttle = 0.0 if isinstance(event, VmLost) else [throttle, *shares(actions)][-1]
         if not isinstance(state, GivenUp | Done):
             assert throttle == throttle_of(state)
         elif not (isinstance(state, GivenUp) and state.lost):
@@ -318,6 +358,18 @@ def test_what_whoever_asked_chose_is_told_to_the_policy() -> None:
 
     assert isinstance(usual, Another)
     assert not isinstance(asked, Another)
+
+
+def test_how_long_a_round_was_on_its_way_is_told_to_the_policy() -> None:
+    # 50 pages left of 64 that took 0.1 s: 0.08 s. In 0.05 s on the way the guest writes 25 more.
+    order = replace(ORDER, travel=Travel(downtime_s=0.09))
+    for lag_s, kind in ((0.0, Pausing), (0.05, Copying)):
+        state = Landing(Trip(CSV, (a_round(0, 50),)), since_s=1.0)
+        landed = PeerSaid(A, RoundReceived(A, 0, PAGES))
+
+        after, _ = step(state, landed, order, at(), 1.0 + lag_s)
+
+        assert isinstance(after, kind)
 
 
 def test_states_that_have_no_guest_to_slow_say_so() -> None:

@@ -32,7 +32,14 @@ from agent.target_states import (
     State,
     deadline_s,
 )
-from protocol.messages import Ended, MissingPages, OpenStorage, StateReceived
+from protocol.messages import (
+    Ended,
+    MissingNamed,
+    MissingPages,
+    MissingTaken,
+    OpenStorage,
+    StateReceived,
+)
 from protocol.names import Epoch, Hold
 from tests.agent.ground import VM, here
 from tests.agent.test_target import CAME, COMMITTED, LACKING, ORDER, A, E
@@ -47,6 +54,10 @@ def test_a_post_copy_that_meets_no_trouble() -> None:
         Receiving(0), PeerSaid(A, MissingPages(A, 8, b"\x0f")), ORDER, here(), 1.0
     )
     assert actions == (PunchPages(A, 8, b"\x0f"),)
+    state, actions = step(state, PeerSaid(A, MissingNamed(A)), ORDER, here(), 1.0)
+    assert actions == (CountMissing(A),)
+    state, actions = step(state, MissingCounted(A, 4), ORDER, here(), 1.0)
+    assert actions == (SayToPeer(A, MissingTaken(A, 4)),)
     state, _ = step(state, RoundLanded(A, 1, 1), ORDER, here(), 1.0)
     state, actions = step(state, PeerSaid(A, LACKING), ORDER, here(), 1.0)
     assert (state, actions) == (Punching(LACKING), (CountMissing(A),))
@@ -70,6 +81,20 @@ def test_a_post_copy_that_meets_no_trouble() -> None:
     assert isinstance(state, Done)
     assert actions == (CloseAttempt(A), Tell(state.ended))
     assert [part.name for part in state.ended.parts] == ["resume"]
+
+
+def test_a_place_whose_kernel_cannot_do_without_pages_is_given_back_before_the_pause() -> None:
+    state, actions = step(
+        Receiving(0), MissingCounted(A, 0, "this kernel cannot"), ORDER, here(), 1.0
+    )
+
+    assert isinstance(state, GivenUp)
+    assert DestroyVm(VM) in actions
+
+
+@pytest.mark.parametrize("state", [Prepared(), Received(), PULLING])
+def test_a_count_that_nobody_waits_for_changes_nothing(state: State) -> None:
+    assert step(state, MissingCounted(A, 4), ORDER, here(), 1.0) == (state, ())
 
 
 @pytest.mark.parametrize(

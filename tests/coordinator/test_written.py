@@ -7,6 +7,7 @@ import pytest
 from coordinator import requests
 from coordinator.asking import asker_of, plan_for
 from coordinator.events import RequestId
+from coordinator.forecast_requests import EstimateDrain, EstimateVm
 from coordinator.groups.ownership import Give
 from coordinator.requests import (
     Accepted,
@@ -77,6 +78,8 @@ REQUESTS: list[Request] = [
     SetQuorum(QuorumMode.NODE_MAJORITY, None),
     SetWeight(A, 0),
     LimitNode(A, 10**6),
+    EstimateVm(SQL, B),
+    EstimateDrain(A),
     ForceQuorum((A,), oath=True),
     SetProperty("SameSubnetDelay", 1000),
     SetProperties((("SameSubnetDelay", 1000),)),

@@ -75,3 +75,23 @@ async def test_a_vm_whose_pages_have_not_come_is_left_alone_and_starts_anew_with
         told = [event["text"] for event in await cluster.events()]
         assert [text for text in told if "pages that had not come" in text], told
         assert (await cluster.ended(number))["outcome"] == "completed"
+
+
+async def test_a_target_that_is_lost_in_the_middle_costs_the_memory_and_nothing_stays_behind(
+    tmp_path: Path, story: list[Path]
+) -> None:
+    async with live_cluster(3, tmp_path, story) as cluster:
+        before = await cluster.create("sql01", "32MiB", "node1", WAVE)
+        number = await asked(cluster, "sql01", "node2", rate="1MB/s")
+        await pulling(cluster, number)
+
+        await kill_node(cluster.lab, "node2")
+
+        # Its guest stood before a page that nobody brings any more; it ended all the same.
+        row = await cluster.online("sql01", 0, off="node2", within_s=FAILOVER_S)
+        assert row["epoch"] > before["epoch"] + 1
+        assert running_on(cluster.lab, "sql01") == [row["node"]]
+        assert (await cluster.ended(number))["outcome"] == "completed"
+        other = "node3" if row["node"] == "node1" else "node1"
+        record = await cluster.ended(await cluster.migrate("sql01", other, "full"))
+        assert record["verified"] is True, "both nodes are free again"

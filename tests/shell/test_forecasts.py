@@ -27,7 +27,7 @@ ESTIMATE = {
     "vm": "sql01",
     "source": "node1",
     "target": "node2",
-    "basis": "the last 2 migrations from node1 to node2",
+    "basis": "the last 2 migrations between node1 and node2",
     "wire_bytes_per_s": {"likely": 110 * 2**20, "least": 100 * 2**20, "most": 120 * 2**20},
     "zero_share": 0.25,
     "packed_share": 0.5,
@@ -58,9 +58,10 @@ def test_an_estimate_shows_the_curve_and_each_policy_with_its_bounds(api: FakeAp
         "Zero pages: 25 %.",
         "50 % of the bytes are left",
         "40 MiB/s",
-        "4 [3 to 5]",
-        "2.5 s [2.2 s to 3.0 s]",
-        "50.0 ms [20.0 ms to 110 ms]",
+        "(3 to 5)",
+        "(2.2 s to 3.0 s)",
+        "(20.0 ms to 110 ms)",
+        "2008r2: What is left is small enough.",
     ):
         assert words in said.out, words
     assert "Watching what sql01 writes." in said.err

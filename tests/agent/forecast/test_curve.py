@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.forecast.curve import Curve
+from agent.forecast.curve import Curve, joined
 from protocol.messages import Spread, Window
 from tests.agent.forecast.writers import SAMPLED_S, Guest, Random, Sweep, windows
 
@@ -71,3 +71,35 @@ def test_a_guest_that_writes_nothing_has_a_flat_curve() -> None:
 
     assert curve.pages_in(100.0) == 0.0
     assert len(curve.rates) == 0
+
+
+def window(seconds: float, pages: float) -> Window:
+    return Window(seconds, Spread(pages, pages, pages))
+
+
+def test_what_was_known_before_goes_on_where_there_was_no_time_to_look() -> None:
+    known = windows(UNIFORM, (0.1, 1.0, 5.0))
+    half_as_busy = Random(((4000, 2400.0),))
+    seen = windows(half_as_busy, (0.01, 0.1))
+
+    both = joined(seen, known)
+
+    assert [one.seconds for one in both] == [0.01, 0.1, 1.0, 5.0]
+    share = seen[-1].pages.likely / known[0].pages.likely
+    assert both[-1].pages.likely == pytest.approx(known[-1].pages.likely * share)
+    assert both[-1].pages.least < both[-1].pages.likely < both[-1].pages.most
+
+
+@pytest.mark.parametrize("pages", [0.0, 10.0, 5000.0])
+def test_a_guest_that_does_something_else_now_is_not_known_any_more(pages: float) -> None:
+    seen = (window(0.1, pages),)
+
+    assert joined(seen, windows(UNIFORM, (0.1, 5.0))) == seen
+
+
+def test_what_is_seen_now_counts_more_than_what_was_known() -> None:
+    seen = windows(UNIFORM, (0.1, 1.0))
+
+    assert joined(seen, windows(UNIFORM, (0.1, 0.9))) == seen
+    assert joined(seen, ()) == seen
+    assert joined((), seen) == ()

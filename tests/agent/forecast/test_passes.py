@@ -135,3 +135,22 @@ def test_a_rate_that_the_policy_asks_for_is_kept() -> None:
     record = dirt.travel(0, SPEED, Another("slowly", rate_bytes_per_s=PAGE_BYTES * 1000.0))
 
     assert record.seconds == pytest.approx(MEMORY_PAGES / 1000)
+
+
+@pytest.mark.parametrize("marking", [Marking.PEEK, Marking.SENT])
+def test_pages_that_have_their_turn_early_are_written_again_only_afterwards(
+    marking: Marking,
+) -> None:
+    """A set at the lower end of the memory is sent before it is written, one at its end after."""
+    curve = Curve.of(windows(GUESTS["uniform"]), MEMORY_PAGES)
+    low, high = (0.01, 0.05, 0.1), (0.9, 0.95, 0.99)
+    early, late = (
+        Dirt(Load(MEMORY_PAGES, 0, 1.0, marking, places), curve).travel(0, SPEED, Another("all"))
+        for places in (low, high)
+    )
+
+    if marking is Marking.PEEK:
+        assert early.left_pages < late.left_pages
+        assert early.pages > late.pages
+    else:
+        assert early.dirty_pages_at_end > late.dirty_pages_at_end

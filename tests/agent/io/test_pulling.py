@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import socket
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from protocol.names import Epoch, Hold, VmSpec, Workload
 from tests.agent.io.machine import (
     CLUSTER,
     HERE,
+    PATIENCE_S,
     THERE,
     TOKEN,
     TRACKER,
@@ -206,6 +208,27 @@ async def test_a_source_that_is_lost_leaves_the_guest_waiting_and_never_with_zer
         assert held <= worker.memory.memory_bytes - missing * 4096, "nobody was given a zero page"
         await there.vms.destroy(VM)
         await there.heard(VmDestroyed)
+
+
+@needs_kernel
+async def test_a_guest_that_waits_for_a_page_ends_with_its_agent(tmp_path: Path) -> None:
+    async with machines(tmp_path) as (here, there):
+        await copied(here, there)
+        await switched(here, there)
+        closing = here.source.close(A)
+        assert closing is not None
+        await closing
+        await resumed(here, there)
+        worker = there.vms[VM].worker
+        assert worker is not None
+        assert worker.pid is not None
+        await until(lambda: is_asleep(worker.pid))
+        waits = os.pidfd_open(worker.pid)
+
+        there.warm.close()  # as the kernel does when the agent's process is gone
+
+        assert select.select([waits], [], [], PATIENCE_S)[0], "the worker lives on"
+        os.close(waits)
 
 
 @needs_kernel

@@ -163,3 +163,33 @@ async def test_a_guest_whose_lease_ended_goes_on_at_once_with_the_next(tmp_path:
 
         await asyncio.wait_for(worker.resumed(), 10)
         assert worker.holds is Hold.NONE
+
+
+async def test_a_throttle_is_the_guests_own_and_ends_with_the_vm(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        await with_guest(one, BUSY)
+        worker = one.vms[VM].worker
+        assert worker is not None
+        one.vms.set_throttle(VM, 0.5)
+        assert worker.throttle == 0.5
+
+        await one.vms.destroy(VM)
+        one.vms.set_throttle(VM, 0.5)
+        one.vms.set_throttle(VmName("never-there"), 0.5)
+        await one.heard(VmDestroyed)
+        await with_guest(one, BUSY)
+
+        again = one.vms[VM].worker
+        assert again is not None
+        assert again.throttle == 0.0
+
+
+async def test_a_guest_without_a_process_can_be_throttled_like_any_other(tmp_path: Path) -> None:
+    async with machine(tmp_path) as one:
+        await with_guest(one, spec_of(4 << 20, Workload("idle")))
+
+        for share in (0.99, 0.0):
+            one.vms.set_throttle(VM, share)
+            worker = one.vms[VM].worker
+            assert worker is not None
+            assert worker.throttle == share

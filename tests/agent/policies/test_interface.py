@@ -47,6 +47,14 @@ def limited(rate_bytes_per_s: int) -> Travel:
     return Travel(rate_bytes_per_s=rate_bytes_per_s)
 
 
+def test_what_is_written_while_a_round_lands_is_left_too() -> None:
+    round_of_a_second = seen(a_round(0, 1_000, left=100))
+
+    assert round_of_a_second.fits(0.1)
+    assert replace(round_of_a_second, lag_s=0.01).fits(0.101)
+    assert not replace(round_of_a_second, lag_s=0.02).fits(0.101)
+
+
 def test_the_pause_to_aim_at_is_the_one_that_was_asked_for() -> None:
     usual = Seen((), 1, pause_max_s=0.05)
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from coordinator.migration.experience import SETUP_S, UNKNOWN_WIRE, way_ahead
-from protocol.messages import WayAhead
-from protocol.names import NetworkName
-from protocol.travel import Compress, Travel
-from tests.coordinator.migration.told import completed
-from tests.coordinator.stage import A, B, C, Stage
+from coordinator.migration.experience import SETUP_S, UNKNOWN_WIRE, way_ahead, written_before
+from protocol.messages import Spread, WayAhead, Window
+from protocol.names import AttemptId, NetworkName, VmName
+from protocol.travel import Compress, Marking, Travel
+from tests.coordinator.migration.told import PREDICTION, WINDOWS, completed
+from tests.coordinator.stage import SQL, A, B, C, Stage
 
 MEMORY = 64 << 20
 LIMIT = 118_000_000
@@ -37,7 +37,7 @@ def test_the_wire_is_as_fast_as_it_was_between_these_two() -> None:
 
     assert way.wire_bytes_per_s.likely == pytest.approx(110e6)
     assert way.wire_bytes_per_s.least < 100e6 < 120e6 < way.wire_bytes_per_s.most
-    assert way.basis == "the last 2 migrations from a to b"
+    assert way.basis == "the last 2 migrations between a and b"
     assert way.switch_s.likely == pytest.approx(0.01)
 
 
@@ -128,3 +128,34 @@ def test_the_limit_of_the_network_that_comes_first_counts() -> None:
     )
 
     assert ahead(stage).wire_bytes_per_s.most <= 52_000_000
+
+
+def test_the_first_round_of_the_last_migration_says_what_the_guest_writes_in_that_time() -> None:
+    stage = Stage()
+    stage.vm()
+    completed(stage, 1, predicted=PREDICTION)
+    first = stage.scene.book.attempts[AttemptId(1)].rounds[0]
+
+    known = written_before(stage.scene, SQL)
+
+    assert known[:-1] == WINDOWS[:1], "the windows that are shorter, as they were seen"
+    assert known[-1] == Window(first.seconds, Spread(100.0, 100.0, 100.0))
+    assert written_before(stage.scene, VmName("other")) == ()
+
+
+def test_marks_that_go_with_the_sending_say_only_what_the_windows_said() -> None:
+    stage = Stage()
+    completed(stage, 1, predicted=PREDICTION, travel=Travel(marking=Marking.SENT))
+
+    assert written_before(stage.scene, SQL) == WINDOWS
+
+
+def test_one_slow_migration_under_a_limit_is_held_against_those_that_used_it() -> None:
+    stage = Stage()
+    for number, share in enumerate((0.99, 0.7, 0.98), start=1):
+        completed(stage, number, speed=share * LIMIT, travel=Travel(rate_bytes_per_s=LIMIT))
+
+    way = ahead(stage, Travel(rate_bytes_per_s=LIMIT))
+
+    assert way.wire_bytes_per_s.likely == pytest.approx(0.98 * LIMIT)
+    assert way.wire_bytes_per_s.least < 0.7 * LIMIT

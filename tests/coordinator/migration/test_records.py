@@ -25,7 +25,7 @@ def test_a_record_has_the_fields_of_the_contract() -> None:
         "packed_pages", "delta_pages", "kept_pages", "left_pages", "cpu_s", "throttle",
     }  # fmt: skip
     assert set(record["travel"]) == {
-        "streams", "compress", "level", "delta_bytes", "kept", "checked", "marking",
+        "streams", "compress", "level", "delta_bytes", "kept", "checked", "stripe", "marking",
         "rate_bytes_per_s", "downtime_s",
     }  # fmt: skip
     assert record["total_s"] == 2.0
