@@ -232,7 +232,7 @@ def _after_prepared(
             return Done(ended), (Tell(ended),)
         case Done(ended), Decided(decision=decision) if decision is ended.decision:
             return state, (Tell(replace(ended, term=here.term)),)
-        case (Resuming(ended) | Pulling(ended)), Decided(decision=decision) if (
+        case ((Resuming(ended) | Pulling(ended)), Decided(decision=decision)) if (
             decision is ended.decision
         ):
             return state, ()
@@ -242,9 +242,9 @@ def _after_prepared(
         # No other decision than the one that was carried out, and none to commit what was given up.
         case _, Decided():
             raise IllegalEvent(state, event)
-        case (Prepared() | Resuming() | Pulling()), _ if isinstance(event, OfTheEdge):
+        case ((Prepared() | Resuming() | Pulling()), _) if isinstance(event, OfTheEdge):
             raise IllegalEvent(state, event)
-        case (Resuming() | Pulling()), _:
+        case ((Resuming() | Pulling()), _):
             return pull(state, event, order, here, now)
     return state, ()
 

@@ -318,6 +318,8 @@ class Target:
         if incoming.pulling is not None:
             await incoming.pulling.close()
             incoming.pulling = None
+        if incoming.vm.worker is not None:
+            incoming.vm.worker.leave_watch()
         for receiver in incoming.receivers.values():
             await asyncio.to_thread(receiver.close)
         # They keep the VM's mapping, and its descriptor; the collector of cycles is in no hurry.

@@ -111,7 +111,7 @@ class Sampler:
     async def _probe(self, vm: Vm, seen: Seen, travel: Travel) -> Sample:
         """What its pages are like, from some of them. Memory that is going is not looked at."""
         windows, memory = seen.windows(), vm.memory
-        if vm.is_ending or memory is None:
+        if vm.is_ending or vm.lacks_pages or memory is None:
             return Sample((), 0)
         job = asyncio.create_task(asyncio.to_thread(probe, memory, travel))
         vm.use(job)

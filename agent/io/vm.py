@@ -198,6 +198,12 @@ class VmWorker:
         fd = handed_over(self._watch[0]) if self._watch else None
         return None if fd is None else Faults(fd, self._control.address, self.memory.pages)
 
+    def leave_watch(self) -> None:
+        """No page will be missing any more, or none that anybody here brings."""
+        for sock in self._watch:
+            sock.close()
+        self._watch = ()
+
     @property
     def has_guest(self) -> bool:
         """Whether it takes a process to run its guest."""
@@ -252,8 +258,7 @@ class VmWorker:
         if self._command_fd < 0:
             return
         self._loop.remove_reader(self._reply_fd)
-        for sock in self._watch:
-            sock.close()
+        self.leave_watch()
         os.close(self._command_fd)
         os.close(self._reply_fd)
         self._command_fd = -1

@@ -138,8 +138,8 @@ def no_room(scene: Scene, size: int) -> Declined:
 
 
 def check_policy(policy: str) -> Declined | None:
-    """No name means the default. What a node has of its own, with a dot in its name, and the numbers
-    after a colon are the source's to judge, if only once memory is reserved.
+    """No name means the default. A node's own policy, with a dot in its name, is for the source to
+    judge, if only once memory is reserved, and so are the numbers after a colon.
     """
     name = policy.partition(":")[0]
     if not policy or name.lower() in POLICIES or "." in name:

@@ -121,7 +121,8 @@ async def compared(
                 result.remarks.append(f"{version}.")
             except LabError as error:
                 result.remarks.append(str(error))
-        async with Ground(memory_bytes, folder) as ground:
+        kept = any(case.travel.get("kept") for case in comparison.cases)
+        async with Ground(memory_bytes, folder, kept=kept) as ground:
             for number in range(rounds):
                 if wire:
                     _wire(result, note)

@@ -160,11 +160,19 @@ class Field:
 class Ground:
     """Where fields are: a lab that is started when it is wanted, and again after it was left."""
 
-    def __init__(self, memory_bytes: int, folder: Path, programs: Programs | None = None) -> None:
-        """A VM of that size has room on each of its nodes."""
+    def __init__(
+        self,
+        memory_bytes: int,
+        folder: Path,
+        programs: Programs | None = None,
+        *,
+        kept: bool = False,
+    ) -> None:
+        """A VM of that size has room on each of its nodes; with `kept` its image has, too."""
         self.memory_bytes = memory_bytes
         self._folder = folder
         self._programs = programs
+        self._kept = kept
         self._open = contextlib.AsyncExitStack()
         self._field: Field | None = None
 
@@ -177,7 +185,8 @@ class Ground:
     async def field(self) -> Field:
         if self._field is None:
             memory = format_size(self.memory_bytes + ROOM)
-            topology = topology_of(len(NODES), memory=memory, delay="1s")
+            kept = format_size(self.memory_bytes) if self._kept else ""
+            topology = topology_of(len(NODES), memory=memory, delay="1s", kept=kept)
             lab = running(topology, Home(self._folder / "home"), self._programs)
             self._field = Field(await self._open.enter_async_context(lab), self.memory_bytes)
         return self._field

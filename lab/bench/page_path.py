@@ -82,14 +82,15 @@ def receive_bare(socks: Socks, memory: VmMemory) -> None:
         got += count
 
 
-def send_pages(socks: Socks, memory: VmMemory, runs: Runs, *, zero_check: bool = False) -> None:
-    sender = PageSender(socks, memory, ATTEMPT)
-    sender.send_round(0, runs, zero_check=zero_check, stop=threading.Event())
+def send_pages(socks: Socks, memory: VmMemory, runs: Runs, *, checked: bool = False) -> None:
+    """`checked`: with a checksum on every batch, and a look for zero pages."""
+    sender = PageSender(socks, memory, ATTEMPT, checked=checked)
+    sender.send_round(0, runs, zero_check=checked, stop=threading.Event())
     # Not closed: one stream's end would be news to the receiver while it reads the other.
 
 
 def send_checked_pages(socks: Socks, memory: VmMemory, runs: Runs) -> None:
-    send_pages(socks, memory, runs, zero_check=True)
+    send_pages(socks, memory, runs, checked=True)
 
 
 def receive_pages(socks: Socks, memory: VmMemory) -> None:
@@ -112,7 +113,8 @@ PAGE_PATH = (
     Way("bare loop, 1 MiB", send_bare, receive_bare),
     Way("pages, 1 stream", send_pages, receive_pages),
     Way("pages, 2 streams", send_pages, receive_pages, streams=2),
-    Way("pages, zero check", send_checked_pages, receive_pages),
+    Way("checked, 1 stream", send_checked_pages, receive_pages),
+    Way("checked, 2 streams", send_checked_pages, receive_pages, streams=2),
     Way("10 %, 1 stream", send_pages, receive_pages, scattered=True),
     Way("10 %, 2 streams", send_pages, receive_pages, streams=2, scattered=True),
 )

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
 
+from agent.config import Limits
 from agent.heartbeat import Heartbeats
 from coordinator.groups.health import Watched
 from coordinator.store.book import Book
@@ -58,7 +59,7 @@ LEFT_OUT = {
 }
 
 
-TIMELESS = (Endpoint, Member, Timing, View, VmSpec, VoteConfig)
+TIMELESS = (Endpoint, Limits, Member, Timing, View, VmSpec, VoteConfig)
 """Values that hold neither times nor ids: their own hash says all."""
 
 

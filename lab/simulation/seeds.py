@@ -212,8 +212,15 @@ def coverage_table(reports: Iterable[Report]) -> Table:
     for step in steps:
         table.add_column(step, justify="right", no_wrap=True)
     for fault in FAULTS:
-        table.add_row(fault, *(str(total[step, fault] or "") for step in steps))
+        table.add_row(fault, *(_in_three(total[step, fault]) for step in steps))
     return table
+
+
+def _in_three(count: int) -> str:
+    """Short enough for a column of three."""
+    if count >= 1000:
+        return f"{count // 1000}k"
+    return str(count or "")
 
 
 def _steps_named() -> str:

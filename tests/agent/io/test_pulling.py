@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent import pulls
 from agent.actions import SendRound
 from agent.events import (
     GuestPaused,
@@ -33,7 +34,7 @@ from agent.pull_words import (
 )
 from protocol.codec import encode_frame
 from protocol.messages import MissingPages, PagesComplete, PullGreeting
-from protocol.names import Epoch, Hold, VmSpec, Workload
+from protocol.names import AttemptId, Epoch, Hold, VmSpec, Workload
 from tests.agent.io.machine import (
     CLUSTER,
     HERE,
@@ -284,6 +285,49 @@ async def test_a_map_that_lies_is_told_and_takes_no_page(
         there.target.count_missing(A)
 
         assert "map" in (await there.heard(MissingCounted)).reason
+
+
+def batch(attempt: AttemptId = A, page: int = 9, flip: int = -1) -> bytes:
+    head, payload = pulls.encode(attempt, np.array([page]), np.full((1, 512), 7, np.uint64))
+    words = bytearray(head + payload.tobytes())
+    if flip >= 0:
+        words[flip] ^= 1
+    return bytes(words)
+
+
+LIES = {
+    "a page that was changed": (batch(flip=-1)[:-1] + b"x", "checksum"),
+    "a number that was changed": (batch(flip=pulls.HEADER_BYTES), "checksum"),
+    "a page behind the last": (batch(page=64 << 20), "the VM has"),
+    "another attempt": (batch(AttemptId(8)), "pages of attempt 8"),
+    "no batch": (b"\x00" * pulls.HEADER_BYTES, "begins with"),
+    "an end in the middle": (batch()[:-5], "ended it"),
+}
+
+
+@needs_kernel
+@pytest.mark.parametrize(("words", "why"), LIES.values(), ids=LIES)
+async def test_a_source_that_lies_brings_nothing_and_may_try_again(
+    tmp_path: Path, words: bytes, why: str
+) -> None:
+    async with machines(tmp_path) as (here, there):
+        await copied(here, there)
+        missing = await switched(here, there)
+        closing = here.source.close(A)
+        assert closing is not None
+        await closing
+        await resumed(here, there)
+        await there.heard(PullBroke)
+
+        with socket.create_connection((there.address, there.target.port)) as sock:
+            sock.sendall(encode_frame(GREETING))
+            await there.heard(PullJoined)
+            sock.sendall(words)
+            sock.shutdown(socket.SHUT_WR)
+            broke = await there.heard(PullBroke)
+
+        assert why in broke.reason
+        assert broke.left_pages == missing
 
 
 GREETING = PullGreeting(CLUSTER, A, VM, E, HERE, THERE, TOKEN)

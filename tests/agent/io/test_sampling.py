@@ -11,7 +11,7 @@ from agent.policies import BUILT_IN
 from protocol import messages
 from protocol.messages import Spread, WayAhead, Window
 from protocol.names import ClusterId, Epoch, Fill, Incarnation, Term, VmName, Workload
-from protocol.travel import Compress, Travel
+from protocol.travel import AS_USUAL, Compress, Travel
 from tests.agent.io.machine import (
     VM,
     A,
@@ -35,7 +35,7 @@ WAY = WayAhead(
 WRITER = spec_of(64 << 20, Workload("uniform", 40 * MB, 16 << 20))
 
 
-def order(longest_s: float = 0.3, vm: VmName = VM, travel: Travel = Travel()) -> SampleWrites:
+def order(longest_s: float = 0.3, vm: VmName = VM, travel: Travel = AS_USUAL) -> SampleWrites:
     asked = messages.SampleWrites(
         *(ClusterId("c"), Term(1), Incarnation("a"), 7, vm, Epoch(E), (), WAY, longest_s, travel)
     )

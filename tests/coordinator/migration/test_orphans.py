@@ -58,7 +58,7 @@ def test_a_source_that_has_consented_stops_its_vm() -> None:
     assert orders(Stage(), said) == (StopVm(*HEAD, SQL, Epoch(1)), aborted(1))
 
 
-@pytest.mark.parametrize("step", [Step.RESUME, Step.ANNOUNCE])
+@pytest.mark.parametrize("step", [Step.RESUME, Step.ANNOUNCE, Step.PULL])
 def test_what_was_decided_already_is_not_decided_again(step: Step) -> None:
     assert orders(Stage(), report(step=step)) == ()
     assert orders(Stage(), report(is_source=True, step=step, consented=True)) == ()
