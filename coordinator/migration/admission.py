@@ -225,7 +225,7 @@ def check_place(
             f" node takes part in {many} at a time: wait for its end."
         )
         return Declined(409, "node-busy", sentence)
-    if len(taking_part(scene, node)) + kept.get(node, 0) >= places:
+    if kept.get(node) and len(taking_part(scene, node)) + kept[node] >= places:
         sentence = f"Node {node} is kept for a migration that waits before this one: wait, too."
         return Declined(409, "node-busy", sentence)
     return None

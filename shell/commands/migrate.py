@@ -34,6 +34,10 @@ Kept = Annotated[
 Checksum = Annotated[
     bool | None, typer.Option("--checksum/--no-checksum", help="Check every batch of pages.")
 ]
+Stripe = Annotated[
+    bool | None,
+    typer.Option("--stripe/--no-stripe", help="Streams over as many networks as answer."),
+]
 Marks = Annotated[
     Marking | None, typer.Option(help="When a page that is sent stops counting as dirty.")
 ]
@@ -116,6 +120,7 @@ def migrate(
     delta: Delta = None,
     kept: Kept = None,
     checksum: Checksum = None,
+    stripe: Stripe = None,
     marking: Marks = None,
     rate: Rate = None,
     downtime: Downtime = None,
@@ -135,7 +140,8 @@ def migrate(
         {
             **{"to": to, "policy": policy, "verify": verify.value, "streams": streams},
             **{"compress": compress and compress.value, "level": level, "delta": delta},
-            **{"kept": kept, "checksum": checksum, "marking": marking and marking.value},
+            **{"kept": kept, "checksum": checksum, "stripe": stripe},
+            "marking": marking and marking.value,
             **{"rate": rate, "downtime": downtime, "priority": priority and priority.value},
         }
     )

@@ -4,7 +4,7 @@ import pytest
 
 from agent.events import LinkDown, LinkUp, ReserveDone, ReserveFailed, Tick
 from protocol.messages import Decided, GaveUp, Hello, Reserved
-from protocol.names import Decision, Epoch, VmName
+from protocol.names import AttemptId, Decision, Epoch, VmName
 from tests.agent.ground import CLUSTER, SPEC, TERM, VM, agent, life
 from tests.agent.leader import A1, living, migrate, reserve, running, said, told, welcome
 
@@ -22,6 +22,26 @@ def test_a_node_takes_part_in_one_migration_at_a_time() -> None:
     reason = refused(told(core, reserve(core, attempt=2, vm=VmName("web"))))
 
     assert reason == "This node takes part in attempt 1 already; try again when it has ended."
+
+
+def test_a_node_takes_part_in_as_many_as_the_coordinator_allows() -> None:
+    core = running(living())
+    told(core, migrate(core))
+
+    second = replace(reserve(core, attempt=2, vm=VmName("web")), at_once=2)
+    assert not [one for one in said(told(core, second)) if isinstance(one, GaveUp)]
+    third = replace(reserve(core, attempt=3, vm=VmName("mail")), at_once=2)
+    assert "attempt 1 already" in refused(told(core, third))
+
+
+def test_a_vm_is_moved_by_one_attempt_at_a_time_however_many_the_node_may_take_part_in() -> None:
+    core = running(living())
+    told(core, migrate(core))
+
+    again = replace(migrate(core), attempt=AttemptId(2), at_once=9)
+
+    assert "Another attempt moves" in refused(told(core, again))
+    assert core.attempts.moves(VM)
 
 
 def test_a_vm_that_is_here_already_cannot_come() -> None:

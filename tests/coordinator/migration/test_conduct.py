@@ -38,6 +38,7 @@ from protocol.names import (
     Term,
     VolumeName,
 )
+from protocol.travel import Travel
 from tests.coordinator.stage import LAB, SQL, A, Stage, life
 
 Said = Reserved | Progress | Consented | GaveUp | Ended
@@ -113,6 +114,22 @@ def test_the_target_is_asked_first_and_the_source_once_that_one_has_reserved() -
     assert (migrate.incarnation, migrate.target.incarnation) == ("a-1", "b-1")
     assert migrate.networks[0] == "migration"
     assert migrate.token == reserve.token
+
+
+def test_the_source_is_told_how_pages_travel_and_how_fast_on_which_network() -> None:
+    led = Led()
+    travel, rates = Travel(streams=2, rate_bytes_per_s=10**8), ((MIGRATION, 10**7),)
+    led.row = led.stage.attempt(travel=travel, rates=rates)
+    led.opened()
+    (reserve,) = led.orders()
+    led.says("b", Reserved(*led.head("b"), FIRST, SQL, Epoch(1)))
+    (migrate,) = led.orders()
+
+    assert isinstance(reserve, Reserve)
+    assert isinstance(migrate, Migrate)
+    assert (migrate.travel, migrate.rates) == (travel, rates)
+    assert (migrate.rate_on(MIGRATION), migrate.rate_on(NetworkName("csv"))) == (10**7, 10**8)
+    assert (reserve.at_once, migrate.at_once) == (1, 1)
 
 
 @pytest.mark.parametrize("stranger", ["c", "a2", "b2"])
