@@ -99,6 +99,8 @@ def why_no_property(name: str, value: Any, personality: str) -> str:
         return f"{name} cannot be set: it says {entry.meaning}"
     if entry.personality.value == "2012r2" and personality != "2012r2":
         return f"{name} is a property of 2012 R2: set personality: 2012r2, or leave it out"
+    if entry.words and str(value).lower() not in entry.words:
+        return f"{name} is {value!r}: {did_you_mean(str(value), entry.words)}"
     size = len(value) if entry.is_text and isinstance(value, str) else value
     least, most = entry.least or 0, entry.most or 0
     if isinstance(size, bool) or not isinstance(size, int) or not least <= size <= most:

@@ -206,6 +206,8 @@ def record(row: Row) -> Renderables:
     elif row.get("outcome") != "refused":
         parts.append(blackout(row))
     parts += foretold(row)
+    if row.get("queued_s"):
+        parts.append(f"Waited {ms(row['queued_s'])} for its turn.")
     if row.get("waited_s"):
         parts.append(f"Waited {ms(row['waited_s'])} for a coordinator; the guest ran on.")
     return parts

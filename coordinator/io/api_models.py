@@ -181,9 +181,7 @@ class JoinBody(Body):
 
 
 class PauseBody(Body):
-    drain: bool = Field(
-        False, description="true or false; true also moves its VMs away, one after the other"
-    )
+    drain: bool = Field(False, description="true or false; true also moves its VMs away")
 
 
 class CreateBody(Body):

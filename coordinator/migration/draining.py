@@ -1,4 +1,4 @@
-"""Carries on the drains: one VM after the other, each tried a limited number of times."""
+"""Carries on the drains: as many VMs at once as there are places, each tried a few times."""
 
 from coordinator.desk import Desk
 from coordinator.membership.pauses import EndDrain, next_to_move, still_on

@@ -167,7 +167,7 @@ def force_ended() -> Note:
 def node_paused(node: NodeName, draining: bool) -> Note:
     text = f"Node {node} was paused: it accepts no groups."
     if draining:
-        text = f"Node {node} was paused and is being drained: its VMs move away, one at a time."
+        text = f"Node {node} was paused and is being drained: its VMs move away."
     return Note(9020, "info", text, node)
 
 

@@ -61,6 +61,8 @@ def test_a_number_of_coordinators_names_them() -> None:
         ("properties: {SameSubnetDelay: slow}", "it is 250 to 2000 ms"),
         ("properties: {FixQuorum: 1}", "FixQuorum cannot be set"),
         ("properties: {DynamicQuorum: 1}", "is a property of 2012 R2"),
+        ("properties: {MigrationsPerNode: 2}", "is a property of 2012 R2"),
+        ("properties: {MigrationCompression: zst}", "did you mean 'zstd'?"),
         ("timing: {delay: 1s}\nproperties: {SameSubnetDelay: 500}", "is timing.delay"),
         ("store: ectd", "did you mean 'etcd'?"),
         ("coordinators: 0\nstore: etcd", "there are 0 coordinators: a lab has 1 to 7"),
