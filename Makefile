@@ -7,7 +7,7 @@ PYTHON ?=
 INSTALLED := .venv/.installed
 PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check --no-input
 
-.PHONY: help setup demo test check sim chaos-storage explore bench bench-setup clean
+.PHONY: help setup demo test check sim chaos-storage explore fuzz bench bench-setup clean
 
 help: ## show this list
 	@echo "hvlab: a failover cluster with live migration. Words to make:"
@@ -48,6 +48,9 @@ chaos-storage: $(INSTALLED) ## hurt a lab with a SAN 200 times, and join what di
 
 explore: $(INSTALLED) ## go through every execution of two short stories, as far as 45 minutes go
 	@.venv/bin/python -m lab.exploration --minutes 15
+
+fuzz: $(INSTALLED) ## look for five minutes for bytes that a receiver of pages does not survive
+	@.venv/bin/python -m tests.fuzz -max_total_time=300 -max_len=4096
 
 bench: $(INSTALLED) ## measure migrations, failovers, disks, a cluster at rest; build/bench.html
 	@mkdir -p build

@@ -152,20 +152,21 @@ def decode_runs(header: Header, data: bytes | bytearray | memoryview, vm_pages: 
         return runs
     if int(runs.counts.min()) == 0:
         raise BadBatch("a run without pages")
-    if bool((runs.starts[1:] < runs.ends[:-1]).any()):
+    if header.runs > 1 and bool((runs.starts[1:] < runs.ends[:-1]).any()):
         raise BadBatch("runs that overlap or do not ascend")
-    if int(runs.ends[-1]) > vm_pages:
-        raise BadBatch(f"a run ends at page {int(runs.ends[-1])}, the VM has {vm_pages}")
-    if runs.pages > PAGES_MAX:
-        raise BadBatch(f"{runs.pages} pages in one batch, allowed are {PAGES_MAX}")
-    if header.kind is Kind.PAGES and runs.pages * PAGE_BYTES != header.payload_bytes:
-        raise BadBatch(f"{runs.pages} pages do not take {header.payload_bytes} bytes")
+    end, pages = int(runs.starts[-1]) + int(runs.counts[-1]), runs.pages
+    if end > vm_pages:
+        raise BadBatch(f"a run ends at page {end}, the VM has {vm_pages}")
+    if pages > PAGES_MAX:
+        raise BadBatch(f"{pages} pages in one batch, allowed are {PAGES_MAX}")
+    if header.kind is Kind.PAGES and pages * PAGE_BYTES != header.payload_bytes:
+        raise BadBatch(f"{pages} pages do not take {header.payload_bytes} bytes")
     if header.kind in DECODED:
-        if runs.pages > STAGED_PAGES_MAX:
+        if pages > STAGED_PAGES_MAX:
             raise BadBatch(
-                f"{runs.pages} pages in a batch of kind {header.kind.name}, "
+                f"{pages} pages in a batch of kind {header.kind.name}, "
                 f"allowed are {STAGED_PAGES_MAX}"
             )
-        if header.payload_bytes > runs.pages * PAGE_BYTES:
-            raise BadBatch(f"{header.payload_bytes} bytes are more than {runs.pages} pages take")
+        if header.payload_bytes > pages * PAGE_BYTES:
+            raise BadBatch(f"{header.payload_bytes} bytes are more than {pages} pages take")
     return runs

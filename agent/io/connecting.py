@@ -105,20 +105,21 @@ class _Opening:
     async def _connect(self, network: NetworkName, stream: int) -> socket.socket:
         order = self._order
         node = order.target.node
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._opened.enter_context(sock)
-        sock.setblocking(False)
-        address = (self._there[network], order.target.endpoint.migration_port)
-        with link_to(node):
-            sock.bind((self._here[network], 0))
-            await asyncio.get_running_loop().sock_connect(sock, address)
-            await greeting.say(sock, _greeting(order, stream))
-            answer = await greeting.hear_one(sock, Greeted | Abandoned)  # type: ignore[arg-type]
-        if isinstance(answer, Abandoned):
-            raise PeerUnreachable(f"{node} refused: {answer.reason}")
-        if stream == 1:
-            self.kept = order.travel.kept and KEPT_PAGES in answer.capabilities
-        return sock
+        with contextlib.ExitStack() as opened:
+            sock = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            sock.setblocking(False)
+            address = (self._there[network], order.target.endpoint.migration_port)
+            with link_to(node):
+                sock.bind((self._here[network], 0))
+                await asyncio.get_running_loop().sock_connect(sock, address)
+                await greeting.say(sock, _greeting(order, stream))
+                answer = await greeting.hear_one(sock, Greeted | Abandoned)  # type: ignore[arg-type]
+            if isinstance(answer, Abandoned):
+                raise PeerUnreachable(f"{node} refused: {answer.reason}")
+            if stream == 1:
+                self.kept = order.travel.kept and KEPT_PAGES in answer.capabilities
+            self._opened.push(opened.pop_all())
+            return sock
 
 
 def _said(network: NetworkName, error: BaseException) -> str:

@@ -16,7 +16,7 @@ from agent import batches
 from agent.batches import DECODED, STAGED_PAGES_MAX, Kind, checksum_of
 from agent.encoding import Content, Encoder, Packed
 from agent.io.pace import Pace
-from agent.io.pages import PageStore, gather, vectors_of, zeros_among
+from agent.io.pages import PageStore, gather, vectors_of, zeros_among, zeros_of
 from agent.io.stream import Stream
 from agent.pacing import batch_pages
 from agent.runs import NO_PAGES, Pages, Runs, no_runs, runs_from_numbers
@@ -24,11 +24,8 @@ from agent.runs import batches as split
 from protocol.errors import ClusterError
 from protocol.names import PAGE_BYTES, AttemptId
 
-DIRECT_PAGES = 1024
+DIRECT_PAGES = batches.PAGES_MAX
 """Pages behind one header where nothing is gathered."""
-
-BY_FILE_RUN_PAGES = 16
-"""From this mean length of a run on, the kernel takes pages by reference, a call for each run."""
 
 
 class RoundStopped(ClusterError):
@@ -95,7 +92,6 @@ class Lane:
         self.stream = stream
         self.tally = Tally()
         self._array = store.array
-        self._fd = store.fd
         self._attempt = attempt
         self._checked = checked
         self._encoder = encoder
@@ -150,11 +146,7 @@ class Lane:
             self._encoder.passed(runs.numbers())
         self._send_header(job, Kind.PAGES, runs)
         began_s = time.monotonic()
-        if runs.pages >= BY_FILE_RUN_PAGES * len(runs):
-            for start, count in zip(runs.starts.tolist(), runs.counts.tolist(), strict=True):
-                self.stream.send_file(self._fd, start * PAGE_BYTES, count * PAGE_BYTES)
-        else:
-            self.stream.send_vectors(vectors_of(runs, self._array))
+        self.stream.send_vectors(vectors_of(runs, self._array))
         self._wire_s += time.monotonic() - began_s
         self.tally.wire_bytes += runs.pages * PAGE_BYTES
         self.tally.count(Kind.PAGES, runs.pages)
@@ -176,7 +168,7 @@ class Lane:
         numbers = runs.numbers()
         content = gather(self._array, numbers, self._room)
         if job.zero_check:
-            zero = zeros_among(np.arange(len(numbers)), content)
+            zero = zeros_of(content)
             if zero is not None:
                 self._send_zeros(job, numbers[zero])
                 numbers = numbers[~zero]

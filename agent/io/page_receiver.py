@@ -13,12 +13,9 @@ from agent.batches import DECODED, STAGED_BYTES_MAX, STAGED_PAGES_MAX, Header, K
 from agent.encoding import Content, Decoder
 from agent.io.pages import PageStore, gather, vectors_of
 from agent.io.stream import Stream, StreamClosed
-from agent.runs import PageMap, Runs
+from agent.runs import PageMap, Pages, Runs
 from protocol.errors import BadBatch, ClusterError
 from protocol.names import AttemptId
-
-HASHED_WHERE_IT_LIES_RUN_PAGES = 16
-"""Shorter runs than this are gathered for their checksum, which costs less than a call for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,23 +159,37 @@ class PageReceiver:
 
     def _fill(self, header: Header, runs: Runs) -> None:
         """Receive the pages' bytes to where they belong. `runs` has been checked against the VM."""
-        self._fresh[runs.numbers()] = False
-        self._stream.receive_vectors(vectors_of(runs, self._array))
-        if header.checksum:
-            _refuse_if_changed(header, runs, self._checksum_in_memory(runs))
-
-    def _checksum_in_memory(self, runs: Runs) -> int:
-        """Of pages that have just come, and so are still in the processor's cache."""
-        hashed = xxhash.xxh3_64()
-        if runs.pages >= HASHED_WHERE_IT_LIES_RUN_PAGES * len(runs):
-            for start, end in zip(runs.starts.tolist(), runs.ends.tolist(), strict=True):
-                hashed.update(self._array[start:end].data)
+        self._touched(runs)
+        if header.checksum == 0:
+            self._stream.receive_vectors(vectors_of(runs, self._array))
+            return
+        if len(runs) == 1:
+            start = int(runs.starts[0])
+            content = self._array[start : start + int(runs.counts[0])]
+            self._stream.receive_into(content.data.cast("B"))
+            checksum = checksum_of(content)
         else:
-            numbers, room = runs.numbers(), self._staging()
-            for first in range(0, len(numbers), STAGED_PAGES_MAX):
-                part = numbers[first : first + STAGED_PAGES_MAX]
-                hashed.update(gather(self._array, part, room).data)
+            checksum = self._scatter(runs.numbers())
+        _refuse_if_changed(header, runs, checksum)
+
+    def _scatter(self, numbers: Pages) -> int:
+        """Receive pages that lie apart in one piece, which costs less than a place for each."""
+        hashed, room = xxhash.xxh3_64(), self._staging()
+        for first in range(0, len(numbers), STAGED_PAGES_MAX):
+            part = numbers[first : first + STAGED_PAGES_MAX]
+            content = room[: len(part)]
+            self._stream.receive_into(content.data.cast("B"))
+            hashed.update(content.data)
+            self._array[part] = content
         return hashed.intdigest() or 1
+
+    def _touched(self, runs: Runs) -> None:
+        """These pages are not the zeros any more that they were reserved as."""
+        if len(runs) == 1:
+            start = int(runs.starts[0])
+            self._fresh[start : start + int(runs.counts[0])] = False
+        else:
+            self._fresh[runs.numbers()] = False
 
     def _decode(self, header: Header, runs: Runs) -> None:
         """Make the pages from what came; only what has the right checksum gets into the memory."""

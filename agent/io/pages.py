@@ -12,14 +12,12 @@ from protocol.names import PAGE_BYTES
 
 
 class PageStore(Protocol):
-    """A VM's memory, mapped into this process and open as a file.
+    """A VM's memory, mapped into this process.
 
     Sender and receiver keep their own hold on the mapping, so that memory which is closed under
     them is only useless to them, never somebody else's.
     """
 
-    @property
-    def fd(self) -> int: ...
     @property
     def pages(self) -> int: ...
     @property
@@ -37,9 +35,22 @@ def vectors_of(runs: Runs, array: NDArray[np.uint64]) -> Vectors:
 def gather(array: NDArray[np.uint64], numbers: Pages, room: Content) -> Content:
     """Copy these pages, which lie inside the VM, into the beginning of `room`."""
     content = room[: len(numbers)]
+    if len(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1:
+        content[:] = array[numbers[0] : numbers[-1] + 1]
+        return content
     # Without `clip` numpy would check, and for that copy once more.
     np.take(array, numbers, axis=0, out=content, mode="clip")
     return content
+
+
+def zeros_of(content: Content) -> PageMap | None:
+    """Which of these pages hold only zeros; None if none does, as is usual."""
+    maybe: PageMap = (content[:, 0] | content[:, 255] | content[:, 511]) == 0
+    if not maybe.any():
+        return None
+    zero = maybe.copy()
+    zero[maybe] = np.bitwise_or.reduce(content[maybe], axis=1) == 0
+    return zero if zero.any() else None
 
 
 def zeros_among(numbers: Pages, array: NDArray[np.uint64]) -> PageMap | None:

@@ -76,18 +76,6 @@ class Stream:
         """Send pieces of memory, which must stay mapped until this returns."""
         self._transfer(_libc.sendmsg, vectors, socket.MSG_NOSIGNAL)
 
-    def send_file(self, fd: int, offset: int, count: int) -> None:
-        """Send part of a file, whose pages the kernel only lends to the wire: they are read when
-        the other side takes them.
-        """
-        with self._errors():
-            while count:
-                moved = os.sendfile(self._sock.fileno(), fd, offset, count)
-                if moved == 0:
-                    raise EOFError("the memory is shorter than its pages")
-                offset += moved
-                count -= moved
-
     def await_bytes(self) -> None:
         """Wait until something comes, or the end, however long that takes."""
         with self._errors():
