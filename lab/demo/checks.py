@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from protocol.names import PAGE_BYTES
 from shell.amounts import mib_per_s, ms
 
 Row = Mapping[str, Any]
@@ -68,8 +69,8 @@ def migrated(record: Row, vms: Sequence[Row], events: Sequence[Row]) -> Check:
             ),
             (record["verified"] is True, "the memory was not byte-identical at the switch"),
             (
-                bool(rounds) and rounds[0]["pages"] * 4096 >= before["memory_bytes"],
-                "round 0 did not send all pages",
+                bool(rounds) and _looked_at_bytes(rounds[0]) >= before["memory_bytes"],
+                "round 0 did not see all pages",
             ),
             (bool(record["blackout"]), "the record lacks the parts of the blackout"),
             (
@@ -237,3 +238,8 @@ def ended(still_running: Sequence[int], folder_is_left: bool) -> Check:
         [(not still_running, f"still running: pid {pids}"), (not folder_is_left, "files are left")],
         "every process has ended, and nothing is left",
     )
+
+
+def _looked_at_bytes(record: Row) -> int:
+    """Of a round: pages that travelled, and those that were left since they were written again."""
+    return int(record["pages"] + record["left_pages"]) * PAGE_BYTES

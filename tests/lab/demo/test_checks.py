@@ -36,7 +36,8 @@ def record(**fields: Any) -> Row:
         "rounds": [
             {
                 "round": 0,
-                "pages": 2,
+                "pages": 1,
+                "left_pages": 1,
                 "zero_pages": 0,
                 "wire_bytes": 8192,
                 "seconds": 0.5,
