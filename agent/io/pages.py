@@ -1,5 +1,6 @@
 """What both ends of a stream of pages share: a VM's memory, gathered and checked."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,9 @@ from agent.encoding import Content
 from agent.io.stream import IOVEC, Vectors
 from agent.runs import PageMap, Pages, Runs
 from protocol.names import PAGE_BYTES
+
+EDGES = np.array([0, 255, 511])
+"""Words of a page that are looked at first."""
 
 
 class PageStore(Protocol):
@@ -45,20 +49,19 @@ def gather(array: NDArray[np.uint64], numbers: Pages, room: Content) -> Content:
 
 def zeros_of(content: Content) -> PageMap | None:
     """Which of these pages hold only zeros; None if none does, as is usual."""
-    maybe: PageMap = (content[:, 0] | content[:, 255] | content[:, 511]) == 0
-    if not maybe.any():
-        return None
-    zero = maybe.copy()
-    zero[maybe] = np.bitwise_or.reduce(content[maybe], axis=1) == 0
-    return zero if zero.any() else None
+    return _zeros(content[:, EDGES], lambda maybe: content[maybe])
 
 
 def zeros_among(numbers: Pages, array: NDArray[np.uint64]) -> PageMap | None:
-    """Which of these pages hold only zeros now; None if none does, as is usual."""
-    # Three words decide for nearly every page in use, so that few pages are read whole.
-    maybe: PageMap = (array[numbers, 0] | array[numbers, 255] | array[numbers, 511]) == 0
+    """As `zeros_of`, of pages that were not gathered: only the few that may be zero are read."""
+    return _zeros(array[numbers[:, None], EDGES], lambda maybe: array[numbers[maybe]])
+
+
+def _zeros(edges: Content, whole: Callable[[PageMap], Content]) -> PageMap | None:
+    """Three words decide for nearly every page in use, so that few pages are read whole."""
+    maybe: PageMap = np.bitwise_or.reduce(edges, axis=1) == 0
     if not maybe.any():
         return None
     zero = maybe.copy()
-    zero[maybe] = np.bitwise_or.reduce(array[numbers[maybe]], axis=1) == 0
+    zero[maybe] = np.bitwise_or.reduce(whole(maybe), axis=1) == 0
     return zero if zero.any() else None

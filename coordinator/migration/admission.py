@@ -179,8 +179,7 @@ def check_source(scene: Scene, vm: VmRow) -> Declined | None:
         return refusal
     owner = scene.agents.living(vm.owner, vm.owner_incarnation)
     if owner is None or not scene.may_own(vm.owner, owner.incarnation):
-        sentence = f"Node {vm.owner}, where VM {vm.name} runs, is not connected: wait until it is."
-        return Declined(409, "source-unreachable", sentence)
+        return source_away(vm)
     if not vm_disks.is_ready(scene, vm):
         sentence = f"The disk of VM {vm.name} is not online on node {vm.owner} yet: wait for that."
         return Declined(409, "disk-pending", sentence)
@@ -188,6 +187,16 @@ def check_source(scene: Scene, vm: VmRow) -> Declined | None:
         sentence = f"VM {vm.name} is not online yet: wait until it is before you migrate it."
         return Declined(409, "vm-pending", sentence)
     return None
+
+
+def source_away(vm: VmRow) -> Declined:
+    sentence = f"Node {vm.owner}, where VM {vm.name} runs, is not connected: wait until it is."
+    return Declined(409, "source-unreachable", sentence)
+
+
+def there_already(vm: VmRow) -> Declined:
+    sentence = f"VM {vm.name} is on node {vm.owner} already: choose another node."
+    return Declined(409, "same-node", sentence)
 
 
 def check_travel(travel: Travel) -> Declined | None:
@@ -236,8 +245,7 @@ def check_target(
 ) -> Declined | None:
     """Why `vm` cannot go to `target` now."""
     if target == vm.owner:
-        sentence = f"VM {vm.name} is on node {target} already: choose another node."
-        return Declined(409, "same-node", sentence)
+        return there_already(vm)
     if refusal := needs.check_may_leave(scene, vm):
         return refusal
     if refusal := check_receiving(scene, target) or check_place(scene, target, kept):

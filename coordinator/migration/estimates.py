@@ -123,7 +123,7 @@ class Estimates:
         policies = (body.policy,) if body.policy else ()
         way, why = self._way(vm, target, travel), ForOperator(plan.request, target)
         if not self._ask(why, vm, way, policies, travel, body.window_s):
-            self.desk.answer(plan.request, away(vm))
+            self.desk.answer(plan.request, admission.source_away(vm))
 
     def _begin_drain(self, request: RequestId, body: EstimateDrain) -> None:
         scene = self.desk.scene
@@ -138,7 +138,7 @@ class Estimates:
             if self._ask(ForDrain(request), vm, way, policies, travel, DRAIN_WINDOW_S):
                 forecast.wait_for(vm.name, way.setup_s.likely)
             else:
-                forecast.stays(vm.name, away(vm).sentence)
+                forecast.stays(vm.name, admission.source_away(vm).sentence)
         self._drain_told(request)
 
     def _way(self, vm: VmRow, target: NodeName | None, travel: Travel) -> WayAhead:
@@ -244,8 +244,7 @@ def check_target(scene: Scene, vm: VmRow, target: NodeName) -> Declined | None:
     if target not in scene.book.nodes:
         return admission.unknown_node(target)
     if target == vm.owner:
-        sentence = f"VM {vm.name} is on node {target} already: choose another node."
-        return Declined(409, "same-node", sentence)
+        return admission.there_already(vm)
     return admission.check_receiving(scene, target)
 
 
@@ -256,11 +255,6 @@ def check_drain(scene: Scene, node: NodeName) -> Declined | None:
         sentence = f"Node {node} is not connected to the coordinator: wait until it is."
         return Declined(409, "node-unreachable", sentence)
     return None
-
-
-def away(vm: VmRow) -> Declined:
-    sentence = f"Node {vm.owner}, where VM {vm.name} runs, is not connected: wait until it is."
-    return Declined(409, "source-unreachable", sentence)
 
 
 def placed(scene: Scene, vm: VmRow) -> NodeName | None:

@@ -4,6 +4,7 @@ A missing page holds nonsense at the target, never zeros: a guest that stepped o
 its wave, which the checker sees.
 """
 
+import abc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ ALWAYS_SENT = 1
 """Page 0, the registers, travels before the switch."""
 
 
-class _Side:
+class _Side(abc.ABC):
     """What both ends of a pull have: a worker, and a connection that may be gone."""
 
     def __init__(self, agent: "SimAgent", attempt: AttemptId, worker: SimWorker) -> None:
@@ -80,11 +81,11 @@ class _Side:
         if self.is_open:
             self.agent.feed(event)
 
-    def heard(self, words: Any) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def heard(self, words: Any) -> None: ...
 
-    def broken(self, reason: str) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def broken(self, reason: str) -> None: ...
 
     def close(self, reason: str) -> None:
         self.is_open = False
