@@ -23,6 +23,7 @@ from agent.io.memory import VmMemory
 from agent.io.pull_wire import tuned
 from agent.io.vms import Vm
 from agent.pacing import TokenBucket
+from agent.pull_order import PullOrder
 from agent.pull_words import PullBroke, PullJoined, PullServed
 from agent.runs import Pages
 from protocol.errors import BadBatch, ClusterError, PeerUnreachable
@@ -45,7 +46,6 @@ AGAIN_S = 0.1
 PUSH_PAGES = 64
 """Pages of one batch: what the guest may have to wait for at most before its own comes."""
 
-_WINDOW_PAGES = 4096
 _LOOK_MS = 200
 
 
@@ -63,22 +63,15 @@ class PageServer:
     def __init__(self, order: Connect, memory: VmMemory, is_unwanted: Callable[[], bool]) -> None:
         self._attempt = order.attempt
         self._array = memory.array
-        self._pages = memory.pages
         self._is_unwanted = is_unwanted
-        self._rate = order.travel.rate_bytes_per_s
-        self._bucket = TokenBucket(self._rate, time.monotonic())
-        self._lacking = np.zeros(memory.pages, np.bool_)
-        self._left = 0
-        self._is_told = False
-        self._cursor = 0
-        self._demanded: list[int] = []
+        self._bucket = TokenBucket(order.travel.rate_bytes_per_s, time.monotonic())
+        self._order = PullOrder(memory.pages, PUSH_PAGES)
         self._began_s: float | None = None
         self._sent = self._zero = self._wire_bytes = 0
 
     def serve(self, sock: socket.socket, stop: threading.Event) -> tuple[Ending, str]:
         """Until the connection has ended; `stop` and a shutdown end it, too."""
-        self._left, self._is_told, self._demanded = 0, False, []
-        self._lacking[:] = False
+        self._order.begin_anew()
         reader, poll = FrameReader(), select.poll()
         poll.register(sock, select.POLLIN)
         try:
@@ -108,13 +101,11 @@ class PageServer:
     def _hear(self, message: Message) -> tuple[Ending, str] | None:
         match message:
             case PagesLacking(_, first, bitmap, is_last):
-                pulls.mark(self._lacking, first, bitmap)
+                self._order.told(first, bitmap, is_last)
                 if is_last:
-                    self._is_told = True
-                    self._left = int(self._lacking.sum())
                     self._began_s = self._began_s or time.monotonic()
             case PagesWanted(_, pages):
-                self._demanded += pulls.within(pages, self._pages)
+                self._order.wanted(pages)
             case PagesComplete():
                 return Ending.COMPLETE, "the target has all pages."
             case Abandoned(_, reason):
@@ -126,38 +117,18 @@ class PageServer:
     # ---- what is sent
 
     def _patience_ms(self) -> float:
-        if not self._is_told or not self._left:
+        if not self._order.left:
             return _LOOK_MS
-        if self._demanded:
-            return 0
-        return max(0.0, self._bucket.wait_s(time.monotonic())) * 1000 if self._rate else 0
+        return 0 if self._order.is_waited_for else self._owed_s() * 1000
+
+    def _owed_s(self) -> float:
+        return self._bucket.wait_s(time.monotonic())
 
     def _send_next(self, sock: socket.socket) -> None:
-        if not self._is_told or not self._left:
-            return
-        if self._demanded:
-            asked = np.unique(np.array(self._demanded[: pulls.PAGES_MAX], np.int64))
-            del self._demanded[: pulls.PAGES_MAX]
-            numbers = asked[self._lacking[asked]]  # what was sent before is on its way
+        if self._order.is_waited_for or self._owed_s() == 0:
+            numbers = self._order.take()
             if len(numbers):
-                self._cursor = int(numbers[-1]) + 1
-        elif self._rate and self._bucket.wait_s(time.monotonic()) > 0:
-            return
-        else:
-            numbers = self._behind_cursor()
-        if len(numbers):
-            self._send(sock, numbers)
-
-    def _behind_cursor(self) -> Pages:
-        while True:
-            if self._cursor >= self._pages:
-                self._cursor = 0
-            window = self._lacking[self._cursor : self._cursor + _WINDOW_PAGES]
-            found = np.flatnonzero(window)[:PUSH_PAGES] + self._cursor
-            if len(found):
-                self._cursor = int(found[-1]) + 1
-                return found
-            self._cursor += _WINDOW_PAGES
+                self._send(sock, numbers)
 
     def _send(self, sock: socket.socket, numbers: Pages) -> None:
         content = self._array[numbers]
@@ -171,12 +142,9 @@ class PageServer:
                 sock.sendall(payload.reshape(-1).view(np.uint8).data)
             sent_bytes = len(head) + len(payload) * PAGE_BYTES
             self._wire_bytes += sent_bytes
-            if self._rate:
-                self._bucket.spend(time.monotonic(), sent_bytes)
+            self._bucket.spend(time.monotonic(), sent_bytes)
         self._sent += len(numbers)
         self._zero += int(is_zero.sum())
-        self._lacking[numbers] = False
-        self._left -= len(numbers)
 
 
 class Serving:

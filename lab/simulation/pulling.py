@@ -12,6 +12,7 @@ import numpy as np
 
 from agent import actions, pulls
 from agent.events import Event
+from agent.pull_order import PullOrder
 from agent.pull_words import (
     CountMissing,
     EndGuest,
@@ -101,7 +102,7 @@ class SimServing(_Side):
         self.order = order
         self.round = 0
         self.sent = 0
-        self._lacking: list[int] = []
+        self._order = PullOrder(len(worker.pages), push_pages=1)
         self._turn = 0
         self._dial()
 
@@ -121,7 +122,7 @@ class SimServing(_Side):
     def join(self, link: Link, end: End) -> None:
         """It stands, though this side hears of that a little later."""
         self.link = (link, end)
-        self._lacking = []
+        self._order.begin_anew()
 
     def accepted(self) -> None:
         if self.link is not None:
@@ -134,12 +135,14 @@ class SimServing(_Side):
     def heard(self, words: Any) -> None:
         match words:
             case ("lacking", tuple(pages)):
-                self._lacking = list(pages)
+                missing = np.zeros(len(self.worker.pages), np.bool_)
+                missing[list(pages)] = True
+                for part in pulls.lacking_parts(self.attempt, missing):
+                    self._order.told(part.first, part.bitmap, part.is_last)
                 self._turn += 1
                 self._push(self._turn)
-            case ("wanted", int(page)) if page in self._lacking:
-                self._lacking.remove(page)
-                self._lacking.insert(0, page)
+            case ("wanted", int(page)):
+                self._order.wanted([page])
             case ("complete",):
                 record = RoundRecord(self.round, self.sent, 0, self.sent * PAGE_BYTES, 0.1, 0)
                 self.feed(PullServed(self.attempt, record))
@@ -147,11 +150,11 @@ class SimServing(_Side):
                 self.feed(PullBroke(self.attempt, reason, is_over=True))
 
     def _push(self, turn: int) -> None:
-        if not self.is_open or turn != self._turn or not self._lacking or self.link is None:
+        if not self.is_open or turn != self._turn or not self._order.left or self.link is None:
             return
-        page = self._lacking.pop(0)
-        self.sent += 1
-        self.say("page", page, self.worker.pages[page])
+        for page in self._order.take().tolist():
+            self.sent += 1
+            self.say("page", page, self.worker.pages[page])
         self.agent.later(1 / self.agent.cluster.pages_per_s, self._push, turn)
 
     def broken(self, reason: str) -> None:
