@@ -16,16 +16,23 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from agent.runs import PageMap, Pages
+from agent.guests.disk_queue import OWN_PAGE
+from agent.runs import PageMap, Pages, Runs, all_pages, joined, minus
 from protocol.errors import BadBatch
 from protocol.messages import MissingPages, PagesLacking
-from protocol.names import PAGE_BYTES, AttemptId
+from protocol.names import PAGE_BYTES, AttemptId, VmSpec
+from protocol.workload import disk_bytes
 
 MAGIC = b"HVPP"
 VERSION = 1
 PAGES_MAX = 256
 PART_BYTES = 256 * 1024
 """How many bytes of a map travel in one message."""
+
+GAP_PAGES = 8
+"""Up to so many pages between two that are missing are sent again: the target takes one run out of
+its memory in the time in which it takes out two.
+"""
 
 _HEADER = struct.Struct("<4sHHQIIQ")
 _NUMBER = np.dtype("<u4")
@@ -92,6 +99,17 @@ def decode_numbers(header: Header, data: bytes | bytearray | memoryview, vm_page
     if int(numbers[-1]) >= vm_pages:
         raise BadBatch(f"a batch names page {int(numbers[-1])}, the VM has {vm_pages}")
     return numbers
+
+
+# ---- which pages are missing
+
+
+def missing_of(unsent: Runs, spec: VmSpec) -> Runs:
+    """What the target will lack, of pages that it does not have as they are now: not those that a
+    worker looks at before its guest runs, its registers and the disk's queue.
+    """
+    at_once = all_pages(min(spec.pages, OWN_PAGE if disk_bytes(spec) else 1))
+    return minus(joined(unsent, GAP_PAGES), at_once)
 
 
 # ---- maps

@@ -3,7 +3,7 @@
 import re
 from fractions import Fraction
 
-from protocol.names import Workload
+from protocol.names import VmSpec, Workload
 
 DISK_WORKLOADS = ("ledger", "database")
 """Whose guests need a disk."""
@@ -175,3 +175,8 @@ def format_workload(workload: Workload) -> str:
     if workload.block_bytes:
         settings.append(f"{_BLOCKS[workload.name][0]}={format_size(workload.block_bytes)}")
     return ":".join([workload.name, *([",".join(settings)] if settings else [])])
+
+
+def disk_bytes(spec: VmSpec) -> int:
+    """Of the disk that the guest uses: the VM's first, if it uses one."""
+    return spec.disks[0].size_bytes if spec.disks and spec.workload.name in DISK_WORKLOADS else 0

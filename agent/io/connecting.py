@@ -11,8 +11,7 @@ from agent.actions import Connect
 from agent.io import greeting
 from agent.io.kept import KEPT_PAGES
 from protocol.errors import ClusterError, PeerUnreachable
-from protocol.io.link import link_to
-from protocol.messages import Abandoned, Greeted, Greeting
+from protocol.messages import Greeting
 from protocol.names import NetworkName
 
 CONNECT_WITHIN_S = 3.0
@@ -104,22 +103,13 @@ class _Opening:
 
     async def _connect(self, network: NetworkName, stream: int) -> socket.socket:
         order = self._order
-        node = order.target.node
-        with contextlib.ExitStack() as opened:
-            sock = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            sock.setblocking(False)
-            address = (self._there[network], order.target.endpoint.migration_port)
-            with link_to(node):
-                sock.bind((self._here[network], 0))
-                await asyncio.get_running_loop().sock_connect(sock, address)
-                await greeting.say(sock, _greeting(order, stream))
-                answer = await greeting.hear_one(sock, Greeted | Abandoned)  # type: ignore[arg-type]
-            if isinstance(answer, Abandoned):
-                raise PeerUnreachable(f"{node} refused: {answer.reason}")
-            if stream == 1:
-                self.kept = order.travel.kept and KEPT_PAGES in answer.capabilities
-            self._opened.push(opened.pop_all())
-            return sock
+        there = (self._there[network], order.target.endpoint.migration_port)
+        words = _greeting(order, stream)
+        sock, answer = await greeting.knock(self._here[network], order.target.node, there, words)
+        self._opened.enter_context(sock)
+        if stream == 1:
+            self.kept = order.travel.kept and KEPT_PAGES in answer.capabilities
+        return sock
 
 
 def _said(network: NetworkName, error: BaseException) -> str:

@@ -5,18 +5,21 @@ what follows may have been read with them.
 """
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Callable
 from typing import TypeVar
 
 from protocol.codec import FRAME_BYTES_MAX, LENGTH, decode, encode_frame
-from protocol.errors import BadFrame, FrameTooBig, FrameTruncated
-from protocol.io.link import Link
-from protocol.messages import Message
+from protocol.errors import BadFrame, FrameTooBig, FrameTruncated, PeerUnreachable
+from protocol.io.link import Link, link_to
+from protocol.messages import Abandoned, Greeted, Message
 
 GREETING_BYTES_MAX = min(16 * 1024, FRAME_BYTES_MAX)
 CAPABILITIES = ("zero-pages",)
 
 Wanted = TypeVar("Wanted")
+Knocked = tuple[socket.socket, Greeted]
 
 
 async def say(sock: socket.socket, message: Message) -> None:
@@ -36,6 +39,33 @@ async def hear_one(sock: socket.socket, wanted: type[Wanted]) -> Wanted:
     if not isinstance(message, wanted):
         raise BadFrame(f"{wanted.__name__} is due first, not {type(message).__name__}")
     return message
+
+
+async def knock(
+    here: str,
+    node: str,
+    there: tuple[str, int],
+    words: Message,
+    tune: Callable[[socket.socket], None] = lambda _: None,
+) -> Knocked:
+    """Connect from the address `here` to that of `node`, say `words`, and be let in. `tune` has the
+    socket before it connects.
+
+    Raises `PeerUnreachable`, also where the node refuses; nothing is left open then.
+    """
+    with contextlib.ExitStack() as opened:
+        sock = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        sock.setblocking(False)
+        with link_to(node):
+            sock.bind((here, 0))
+            tune(sock)
+            await asyncio.get_running_loop().sock_connect(sock, there)
+            await say(sock, words)
+            answer = await hear_one(sock, Greeted | Abandoned)  # type: ignore[arg-type]
+        if isinstance(answer, Abandoned):
+            raise PeerUnreachable(f"{node} refused: {answer.reason}")
+        opened.pop_all()
+        return sock, answer
 
 
 async def conversation(sock: socket.socket, peer: str) -> Link:

@@ -13,7 +13,7 @@ from agent.events import Connected, Event, LastPagesSent, PagesMoved, PeerLost, 
 from agent.io import greeting, kept
 from agent.io.codecs import encoders_for
 from agent.io.connecting import Streams, open_streams
-from agent.io.listing import list_missing, send_listed
+from agent.io.listing import send_listed
 from agent.io.marking import DirtyPages
 from agent.io.page_sender import PageSender
 from agent.io.passes import Pass, send_pass
@@ -24,7 +24,7 @@ from agent.io.vm import VmWorker
 from agent.io.vms import Vms, boottime
 from agent.kept_image import Hashes
 from agent.pull_words import MapDrawn, MapSent, SendMap
-from agent.pulls import missing_parts
+from agent.pulls import missing_of, missing_parts
 from protocol.errors import ClusterError, PeerUnreachable
 from protocol.messages import (
     MigrationMessage,
@@ -167,7 +167,7 @@ class Source:
             asyncio.get_running_loop().call_soon(self._feed, PeerLost(attempt, GONE))
             return
         going.serving = Serving(going.order, self._addresses, vm, self._feed, self._spawn)
-        left = list_missing(going.dirty.left, vm.spec)
+        left = missing_of(going.dirty.left, vm.spec)
         parts = missing_parts(attempt, left.to_map(vm.spec.pages))
         asyncio.get_running_loop().call_soon(self._feed, MapDrawn(attempt, parts))
 

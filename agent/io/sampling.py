@@ -5,8 +5,7 @@ A migration of the VM has the tracker to itself: it ends every watch before it b
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -15,56 +14,20 @@ import zstandard
 from agent import sampling
 from agent.actions import SampleWrites
 from agent.events import Event, WritesSampled
-from agent.forecast.curve import UNSTEADY
-from agent.forecast.passes import EVERYWHERE
+from agent.forecast.looks import Looks, moments_s, passes_s
 from agent.forecast.prediction import Sample
 from agent.io.memory import VmMemory
 from agent.io.tracker import DirtyTracker
 from agent.io.vms import Vm, Vms, Watch, boottime
-from agent.runs import Runs, no_runs, union
+from agent.runs import no_runs, union
 from protocol.errors import ClusterError
-from protocol.messages import Spread, Window
 from protocol.names import PAGE_BYTES
 from protocol.travel import Compress, Travel
 
 Found = TypeVar("Found")
 
-SHORT_S = 0.1
-SHORT_PASSES = 4
-LOOKS_S = tuple(base * 10.0**power for power in range(-3, 2) for base in (1, 3))
 PROBE_GROUPS = 64
 GROUP_PAGES = 8
-
-
-@dataclass(slots=True)
-class Seen:
-    """For each nominal window all that was seen: how long it really was, and the pages."""
-
-    looks: dict[float, list[tuple[float, int]]] = field(default_factory=dict)
-    cost_s: float = 0.0
-    written: Runs = field(default_factory=no_runs)
-    """All pages of the pass that lasted longest."""
-
-    def places(self, pages: int) -> tuple[float, ...]:
-        """Where in the memory these lie, as quantiles."""
-        numbers = self.written.numbers()
-        if not len(numbers):
-            return EVERYWHERE
-        return tuple(float(at) for at in np.quantile((numbers + 0.5) / pages, EVERYWHERE))
-
-    def windows(self) -> tuple[Window, ...]:
-        """u(t) is an expectation, so the mean is taken: a guest that writes in bursts often writes
-        nothing within a millisecond.
-        """
-        found = []
-        for _, looks in sorted(self.looks.items()):
-            seconds = sum(at for at, _ in looks) / len(looks)
-            rates = [pages / at for at, pages in looks]
-            mean = sum(pages for _, pages in looks) / len(looks)
-            least = min(rates) * seconds * (1 - UNSTEADY)
-            most = max(rates) * seconds * (1 + UNSTEADY)
-            found.append(Window(seconds, Spread(mean, min(mean, least), max(mean, most))))
-        return tuple(found)
 
 
 class Sampler:
@@ -108,7 +71,7 @@ class Sampler:
             told = sampling.refused(order, reason)
         self._feed(WritesSampled(told))
 
-    async def _probe(self, vm: Vm, seen: Seen, travel: Travel) -> Sample:
+    async def _probe(self, vm: Vm, seen: Looks, travel: Travel) -> Sample:
         """What its pages are like, from some of them. Memory that is going is not looked at."""
         windows, memory = seen.windows(), vm.memory
         if vm.is_ending or vm.lacks_pages or memory is None:
@@ -120,15 +83,15 @@ class Sampler:
         return Sample(windows, memory.pages, zero_share, packed_share, speed, places)
 
 
-async def look(vm: Vm, longest_s: float, stop: asyncio.Event) -> Seen:
+async def look(vm: Vm, longest_s: float, stop: asyncio.Event) -> Looks:
     """Several passes, each with looks at ever later moments, until all are made or `stop`."""
     assert vm.worker is not None, "a guest that is watched has a worker"
-    seen = Seen()
+    seen = Looks()
     if (tracker := vm.worker.tracker()).name == "idle":
-        return Seen({1.0: [(1.0, 0)]})
+        return Looks({1.0: [(1.0, 0)]})
     try:
         await _timed(tracker.begin, seen)  # the first look finds what was ever written
-        for until_s in _passes(longest_s):
+        for until_s in passes_s(longest_s):
             if stop.is_set():
                 break
             await _pass(tracker, until_s, stop, seen)
@@ -137,31 +100,21 @@ async def look(vm: Vm, longest_s: float, stop: asyncio.Event) -> Seen:
     return seen
 
 
-def _passes(longest_s: float) -> Iterator[float]:
-    """A long one early, since a migration may not leave time for more."""
-    short_s = min(SHORT_S, longest_s)
-    long_s = [longest_s] if longest_s > SHORT_S else []
-    yield from (short_s, *long_s, *[short_s] * (SHORT_PASSES - 1), *long_s)
-
-
-async def _pass(tracker: DirtyTracker, until_s: float, stop: asyncio.Event, seen: Seen) -> None:
+async def _pass(tracker: DirtyTracker, until_s: float, stop: asyncio.Event, seen: Looks) -> None:
     began_s, _ = await _timed(tracker.collect, seen)
     pages = no_runs()
-    for nominal_s in (*(at for at in LOOKS_S if at < until_s * 0.99), until_s):
+    for moment_s in moments_s(until_s):
         try:
-            async with asyncio.timeout(max(0.0, began_s + nominal_s - boottime())):
+            async with asyncio.timeout(max(0.0, began_s + moment_s - boottime())):
                 await stop.wait()
             return
         except TimeoutError:
             at_s, more = await _timed(tracker.collect, seen)
             pages = union(pages, more)
-            looks = seen.looks.setdefault(round(nominal_s, 6), [])
-            looks.append((at_s - began_s, pages.pages))
-            if nominal_s >= max(seen.looks):
-                seen.written = pages
+            seen.add(moment_s, at_s - began_s, pages)
 
 
-async def _timed(call: Callable[[], Found], seen: Seen) -> tuple[float, Found]:
+async def _timed(call: Callable[[], Found], seen: Looks) -> tuple[float, Found]:
     """When the look was, on average over the pages, and what it found."""
 
     def timed() -> tuple[float, float, Found]:

@@ -28,10 +28,8 @@ from agent.pull_words import PullBroke, PullJoined, PullServed
 from agent.runs import Pages
 from protocol.errors import BadBatch, ClusterError, PeerUnreachable
 from protocol.framing import FrameReader
-from protocol.io.link import link_to
 from protocol.messages import (
     Abandoned,
-    Greeted,
     Message,
     PagesComplete,
     PagesLacking,
@@ -243,21 +241,11 @@ class Serving:
 
     async def _try(self, network: NetworkName, address: str) -> socket.socket:
         order = self._order
-        with contextlib.ExitStack() as opened:
-            sock = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            sock.setblocking(False)
-            with link_to(order.target.node):
-                sock.bind((self._addresses[network], 0))
-                tuned(sock)
-                there = (address, order.target.endpoint.migration_port)
-                await asyncio.get_running_loop().sock_connect(sock, there)
-                await greeting.say(sock, _greeting(order))
-                answer = await greeting.hear_one(sock, Greeted | Abandoned)  # type: ignore[arg-type]
-            if isinstance(answer, Abandoned):
-                raise PeerUnreachable(f"{order.target.node} refused: {answer.reason}")
-            sock.setblocking(True)
-            opened.pop_all()
-            return sock
+        there = (address, order.target.endpoint.migration_port)
+        here, words = self._addresses[network], _greeting(order)
+        sock, _ = await greeting.knock(here, order.target.node, there, words, tuned)
+        sock.setblocking(True)
+        return sock
 
 
 def _greeting(order: Connect) -> PullGreeting:

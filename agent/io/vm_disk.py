@@ -13,12 +13,6 @@ from agent.io.storage import OpenDisks, Storage
 from agent.io.vm import VmWorker
 from protocol.errors import ClusterError
 from protocol.names import Epoch, VmName, VmSpec
-from protocol.workload import DISK_WORKLOADS
-
-
-def disk_bytes(spec: VmSpec) -> int:
-    """Of the disk that the guest uses: the VM's first, if it uses one."""
-    return spec.disks[0].size_bytes if spec.disks and spec.workload.name in DISK_WORKLOADS else 0
 
 
 class DiskOfVm:

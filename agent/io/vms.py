@@ -24,13 +24,13 @@ from agent.io.memory import VmMemory
 from agent.io.storage import Storage
 from agent.io.tracker import KERNEL
 from agent.io.vm import VmWorker, WorkerDied
-from agent.io.vm_disk import DiskOfVm, disk_bytes
+from agent.io.vm_disk import DiskOfVm
 from agent.io.warm import WarmParent
 from agent.io.worker import WorkerOrder
 from agent.kept_image import Hashes
 from protocol.errors import ClusterError
 from protocol.names import Epoch, Hold, Verify, VmName, VmSpec
-from protocol.workload import DISK_WORKLOADS
+from protocol.workload import DISK_WORKLOADS, disk_bytes
 
 T = TypeVar("T")
 

@@ -17,11 +17,13 @@ from agent.pulls import (
     missing_parts,
     within,
 )
+from agent.runs import runs_from_numbers
 from protocol.errors import BadBatch
-from protocol.names import AttemptId
+from protocol.names import PAGE_BYTES, AttemptId, Fill, VmSpec, Workload
 
 A = AttemptId(7)
 PAGES = 1000
+SPEC = VmSpec(PAGES * PAGE_BYTES, Workload("wave"), Fill.ZERO, 1)
 
 
 def content_of(numbers: list[int], zero: bool = False) -> pulls.Content:
@@ -101,3 +103,16 @@ def test_only_pages_of_the_vm_can_be_asked_for() -> None:
     for pages in ((10,), (-1,)):
         with pytest.raises(BadBatch):
             within(pages, 10)
+
+
+def test_what_a_worker_looks_at_before_its_guest_runs_is_never_missing() -> None:
+    unsent = runs_from_numbers(np.array([0, 1, 30]))
+
+    assert pulls.missing_of(unsent, SPEC).numbers().tolist() == [1, 30]
+
+
+def test_pages_between_two_that_are_missing_are_missing_too_if_they_are_few() -> None:
+    near, far = 5 + pulls.GAP_PAGES + 1, 5 + pulls.GAP_PAGES + 2
+
+    assert pulls.missing_of(runs_from_numbers(np.array([5, near])), SPEC).pages == near - 5 + 1
+    assert pulls.missing_of(runs_from_numbers(np.array([5, far])), SPEC).pages == 2
