@@ -16,16 +16,11 @@ import struct
 import numpy as np
 import numpy.typing as npt
 
-from agent.io.userfault import open_userfaultfd
 from agent.runs import Runs
 from protocol.names import PAGE_BYTES
 
-_UFFDIO_API = 0xC018AA3F
-_UFFDIO_REGISTER = 0xC020AA00
 _UFFDIO_WAKE = 0x8010AA02
 _UFFDIO_COPY = 0xC028AA03
-_MISSING_SHMEM, _WP_HUGETLBFS_SHMEM, _WP_UNPOPULATED, _WP_ASYNC = 1 << 5, 1 << 12, 1 << 13, 1 << 15
-_MODE_MISSING_AND_WRITE_PROTECT = 3
 _PAGEFAULT = 0x12
 _MESSAGE = struct.Struct("<B7xQQI4x")
 _MESSAGES_AT_ONCE = 64
@@ -35,22 +30,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
 
 Content = npt.NDArray[np.uint64]
-
-
-def watch_missing(address: int, length_bytes: int) -> int:
-    """Have the kernel track writes to this mapping of this process, and stop it at pages that are
-    not there. The fd must stay open to the end of the process.
-    """
-    fd = open_userfaultfd()
-    features = _MISSING_SHMEM | _WP_ASYNC | _WP_UNPOPULATED | _WP_HUGETLBFS_SHMEM
-    try:
-        fcntl.ioctl(fd, _UFFDIO_API, bytearray(struct.pack("<QQQ", 0xAA, features, 0)))
-        wanted = struct.pack("<QQQQ", address, length_bytes, _MODE_MISSING_AND_WRITE_PROTECT, 0)
-        fcntl.ioctl(fd, _UFFDIO_REGISTER, bytearray(wanted))
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
 
 
 def hand_over(sock_fd: int, fd: int) -> None:

@@ -19,8 +19,9 @@ _USER_MODE_ONLY = 1
 _NEW_FROM_DEVICE = 0xAA00
 _UFFDIO_API = 0xC018AA3F
 _UFFDIO_REGISTER = 0xC020AA00
-_MODE_WRITE_PROTECT = 2
-_WP_HUGETLBFS_SHMEM, _WP_UNPOPULATED, _WP_ASYNC = 1 << 12, 1 << 13, 1 << 15
+_MODE_MISSING, _MODE_WRITE_PROTECT = 1, 2
+_MISSING_SHMEM, _WP_HUGETLBFS_SHMEM, _WP_UNPOPULATED, _WP_ASYNC = 1 << 5, 1 << 12, 1 << 13, 1 << 15
+_WRITE_TRACKING = _WP_ASYNC | _WP_UNPOPULATED | _WP_HUGETLBFS_SHMEM
 _PAGEMAP_SCAN = 0xC0606610
 _IS_WRITTEN = 2
 _WP_MATCHING, _CHECK_ASYNC = 1, 2
@@ -57,11 +58,22 @@ def track_writes(address: int, length_bytes: int) -> int:
 
     The first scan finds every page, since none was ever protected.
     """
+    return _registered(address, length_bytes, _WRITE_TRACKING, _MODE_WRITE_PROTECT)
+
+
+def watch_missing(address: int, length_bytes: int) -> int:
+    """Have the kernel track writes to this mapping of this process, and stop it at pages that are
+    not there. The fd must stay open to the end of the process.
+    """
+    features = _WRITE_TRACKING | _MISSING_SHMEM
+    return _registered(address, length_bytes, features, _MODE_MISSING | _MODE_WRITE_PROTECT)
+
+
+def _registered(address: int, length_bytes: int, features: int, mode: int) -> int:
     fd = open_userfaultfd()
-    features = _WP_ASYNC | _WP_UNPOPULATED | _WP_HUGETLBFS_SHMEM
     try:
         fcntl.ioctl(fd, _UFFDIO_API, bytearray(struct.pack("<QQQ", 0xAA, features, 0)))
-        wanted = struct.pack("<QQQQ", address, length_bytes, _MODE_WRITE_PROTECT, 0)
+        wanted = struct.pack("<QQQQ", address, length_bytes, mode, 0)
         fcntl.ioctl(fd, _UFFDIO_REGISTER, bytearray(wanted))
     except OSError:
         os.close(fd)

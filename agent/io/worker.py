@@ -20,7 +20,7 @@ from agent.io.fill import filled
 from agent.io.memory import VmMemory
 from agent.io.ring import Ring
 from agent.io.tracker import KERNEL, MarkMap
-from agent.io.userfault import track_writes
+from agent.io.userfault import track_writes, watch_missing
 from agent.turns import Turns
 from protocol.errors import ClusterError
 from protocol.names import Hold, VmSpec
@@ -131,7 +131,7 @@ class Worker:
     def _watch(self, memory: VmMemory) -> int:
         if self._order.may_miss:
             try:
-                uffd = faults.watch_missing(memory.address, memory.memory_bytes)
+                uffd = watch_missing(memory.address, memory.memory_bytes)
             except OSError:
                 pass  # an older kernel: the agent gets no descriptor, and knows that
             else:

@@ -6,7 +6,7 @@ from typing import Any
 from coordinator.events import RequestId
 from coordinator.groups.ownership import aborted, group_puts, seated
 from coordinator.migration import admission, queue, travels
-from coordinator.migration.records import merged, with_round
+from coordinator.migration.records import merged, unbegun, with_round
 from coordinator.pen import Draft
 from coordinator.requests import Declined
 from coordinator.scene import Scene
@@ -109,21 +109,8 @@ class Open:
         return admission.migration_target(scene, self.vm, self.target, kept)
 
     def _row(self, scene: Scene, travel: Travel) -> AttemptRow:
-        vm = scene.book.vms.get(self.vm)
-        return AttemptRow(
-            id=next_id(scene),
-            vm=self.vm,
-            source=NodeName("") if vm is None else vm.owner,
-            source_incarnation=None,
-            target=self.target,
-            target_incarnation=None,
-            epoch=Epoch(0) if vm is None else vm.epoch,
-            policy=self.policy,
-            verify=self.verify,
-            asked_at=scene.wall,
-            travel=travel,
-            priority=self.priority,
-        )
+        row = unbegun(scene, next_id(scene), self.vm, self.target, self.policy, self.verify)
+        return replace(row, travel=travel, priority=self.priority)
 
     def _queued(self, scene: Scene, travel: Travel, priority: Priority, why: Declined) -> Draft:
         new = next_id(scene)

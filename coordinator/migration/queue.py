@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from coordinator.migration import admission
+from coordinator.migration.records import unbegun
 from coordinator.requests import Declined
 from coordinator.scene import Scene
 from coordinator.store.book import Book
 from coordinator.store.queue_rows import QueuedRow
 from coordinator.store.rows import AttemptRow, VmRow
-from protocol.names import Epoch, NodeName, Priority, VmName
+from protocol.names import NodeName, Priority, VmName
 
 Start = tuple[VmRow, NodeName]
 
@@ -66,17 +68,9 @@ def waiting_for(book: Book, vm: VmName) -> QueuedRow | None:
 
 def as_attempt(scene: Scene, row: QueuedRow, reason: str) -> AttemptRow:
     """What stands in its record before it has begun, or if it never does."""
-    vm = scene.book.vms.get(row.vm)
-    return AttemptRow(
-        id=row.id,
-        vm=row.vm,
-        source=NodeName("") if vm is None else vm.owner,
-        source_incarnation=None,
-        target=row.target,
-        target_incarnation=None,
-        epoch=Epoch(0) if vm is None else vm.epoch,
-        policy=row.policy,
-        verify=row.verify,
+    attempt = unbegun(scene, row.id, row.vm, row.target, row.policy, row.verify)
+    return replace(
+        attempt,
         asked_at=row.asked_at,
         reason=reason,
         travel=row.travel,

@@ -5,10 +5,11 @@ from typing import Any
 
 from coordinator.migration import travels
 from coordinator.migration.predictions import explained_data, predicted_data
+from coordinator.scene import Scene
 from coordinator.store.plain import round_data, travel_data
 from coordinator.store.rows import AttemptRow
 from protocol.messages import Part, RoundRecord
-from protocol.names import PAGE_BYTES
+from protocol.names import PAGE_BYTES, AttemptId, Epoch, NodeName, Verify, VmName
 
 PART_ORDER = ("pause", "last pages", "verify", "storage", "commit", "resume", "announce")
 
@@ -27,6 +28,30 @@ def with_round(rounds: tuple[RoundRecord, ...], record: RoundRecord) -> tuple[Ro
     kept = {known.round: known for known in rounds}
     kept[record.round] = record
     return tuple(kept[number] for number in sorted(kept))
+
+
+def unbegun(
+    scene: Scene,
+    attempt: AttemptId,
+    vm: VmName,
+    target: NodeName | None,
+    policy: str,
+    verify: Verify,
+) -> AttemptRow:
+    """The row of an attempt in which no life of a node takes part yet, asked for now."""
+    here = scene.book.vms.get(vm)
+    return AttemptRow(
+        id=attempt,
+        vm=vm,
+        source=NodeName("") if here is None else here.owner,
+        source_incarnation=None,
+        target=target,
+        target_incarnation=None,
+        epoch=Epoch(0) if here is None else here.epoch,
+        policy=policy,
+        verify=verify,
+        asked_at=scene.wall,
+    )
 
 
 def goodput_bytes_per_s(rounds: tuple[RoundRecord, ...]) -> float:
